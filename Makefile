@@ -1,0 +1,73 @@
+# Bare `make` prints the targets. Every target does the set-up that it needs; a second run is quick.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+PYTHON := $(or $(shell command -v python3.11),$(shell command -v python3))
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+PROTO := serving/proto/recommender.proto
+
+.PHONY: help install demo test lint format generate lock up down clean
+
+help: ## print this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## set up .venv from requirements.lock
+
+demo: $(INSTALLED) ## from public data to measured recommendations, in minutes
+	$(BIN)/nextclick demo
+
+test: $(INSTALLED) ## start the local stack once and run every test
+	$(BIN)/pytest
+
+lint: $(INSTALLED) ## ruff, mypy, import-linter, generated files are fresh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m training.triton_config --check
+	$(MAKE) --no-print-directory check-proto
+
+format: $(INSTALLED) ## format and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+generate: $(INSTALLED) ## write the generated files anew
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)
+	$(BIN)/python -m training.triton_config --write
+
+.PHONY: check-proto
+check-proto: $(INSTALLED)
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out="$$fresh" --pyi_out="$$fresh" --grpc_python_out="$$fresh" $(PROTO) && \
+	for file in "$$fresh"/serving/proto/*; do \
+	  cmp "$$file" "serving/proto/$$(basename "$$file")" || { echo "run 'make generate' and commit"; exit 1; }; \
+	done && echo "generated files are fresh"
+
+lock: $(UV) ## resolve pyproject.toml anew into requirements.lock
+	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-annotate --upgrade --output-file requirements.lock
+
+up: $(INSTALLED) ## start Kafka, Redis and Triton on this machine
+	$(BIN)/nextclick up
+
+down: $(INSTALLED) ## stop what `make up` or `make demo` started
+	$(BIN)/nextclick down
+
+clean: ## stop the stack; remove the environment and all local data
+	-test ! -x $(BIN)/nextclick || $(BIN)/nextclick down
+	rm -rf .venv .uv .nextclick .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(UV):
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+	  || { echo "Nextclick needs Python 3.11: install it and see that python3.11 is on PATH"; exit 1; }
+	@echo "setting up uv $(UV_VERSION)"
+	@"$(PYTHON)" -m venv .uv && .uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(INSTALLED): requirements.lock pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python 3.11 .venv
+	$(UV) pip sync --quiet --require-hashes requirements.lock
+	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(INSTALLED)

@@ -1,0 +1,133 @@
+"""What crosses a boundary between stages, declared once: events, items, names, limits and reserved indices.
+
+Imports neither Feast nor torch, so that every stage can afford it.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+# --- limits ---------------------------------------------------------------------------------------------------
+
+MAX_SESSION_LENGTH = 50
+"""Events kept of a session, the newest; also the width of every model input."""
+
+MAX_ID_LENGTH = 256
+"""Characters of an event, session, user or item id."""
+
+MAX_ATTRIBUTES = 32
+MAX_EVENT_BYTES = 64 * 1024
+
+SESSION_GAP = timedelta(minutes=30)
+"""Inactivity that closes a session."""
+
+SESSION_TTL = timedelta(days=30)
+"""Age of its newest event at which a stored session is stale. Enforced by our reader: Feast does not apply it online."""
+
+ITEM_TTL = timedelta(days=365)
+POPULAR_ITEMS_TTL = timedelta(days=30)
+
+DEFAULT_PAGE_SIZE = 10
+MAX_PAGE_SIZE = 100
+MAX_CANDIDATES = 200
+"""Candidates the ensemble answers with; more than a page, so that the gateway can still drop some."""
+
+# --- reserved indices of an item, an event type or a category: those of NVTabular's Categorify --------------------
+
+PADDING_INDEX = 0
+NULL_INDEX = 1
+OUT_OF_VOCABULARY_INDEX = 2
+FIRST_INDEX = 3
+"""Index of the first entry of a vocabulary, hence also the count of reserved ones."""
+
+PADDING_ITEM_ID = ""
+"""Stands for "no event here" in string tensors; no item may be called so."""
+
+# --- events and items ---------------------------------------------------------------------------------------------
+
+
+class EventType(StrEnum):
+    """What a person did with an item."""
+
+    VIEW = "view"
+    ADD_TO_CART = "add_to_cart"
+    REMOVE_FROM_CART = "remove_from_cart"
+    PURCHASE = "purchase"
+    FAVOURITE = "favourite"
+    WATCH = "watch"
+    LIKE = "like"
+    COMMENT = "comment"
+    SHARE = "share"
+
+
+AttributeValue = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing a person did, at `timestamp_ms` milliseconds since the Unix epoch (UTC)."""
+
+    event_id: str
+    event_type: EventType
+    session_id: str
+    item_id: str
+    timestamp_ms: int
+    user_id: str | None = None
+    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Something that can be recommended, with its catalogue features; `price` in the shop's own currency."""
+
+    item_id: str
+    title: str = ""
+    category: str = ""
+    brand: str = ""
+    price: float | None = None
+    available: bool = True
+
+
+# --- names in Kafka -----------------------------------------------------------------------------------------------
+
+EVENTS_TOPIC = "events"
+DEAD_LETTER_TOPIC = "events.dlq"
+
+# --- names in Feast -----------------------------------------------------------------------------------------------
+
+PROJECT = "nextclick"
+SESSION_EVENTS = "session_events"
+ITEM_PROFILE = "item_profile"
+POPULAR_ITEMS = "popular_items"
+FEATURE_SERVICE = "recommendation"
+POPULAR_SCOPE_ALL = "all"
+"""The one key of `popular_items` so far: the whole catalogue."""
+
+# --- names in Triton ----------------------------------------------------------------------------------------------
+
+ENSEMBLE = "session_recommender"
+PREPROCESS = "preprocess"
+SESSION_TRANSFORMER = "session_transformer"
+POSTPROCESS = "postprocess"
+VOCABULARY_HASH_PARAMETER = "vocabulary_sha256"
+
+
+class Tensor(StrEnum):
+    """Tensor names of the ensemble. B is the batch, T is MAX_SESSION_LENGTH, K is MAX_CANDIDATES.
+
+    A row is padded on the left: its newest event stands in the last column.
+    """
+
+    # ensemble input
+    ITEM_IDS = "item_ids"  # BYTES (B, T), PADDING_ITEM_ID where there is no event
+    EVENT_TYPES = "event_types"  # BYTES (B, T)
+    TIMESTAMPS_MS = "timestamps_ms"  # INT64 (B, T), 0 where there is no event
+    EXCLUDE_SEEN = "exclude_seen"  # BOOL (B, 1): never answer an item of the row itself
+    # between the models
+    ITEM_INDEX = "item_index"  # INT64 (B, T)
+    EVENT_TYPE_INDEX = "event_type_index"  # INT64 (B, T)
+    GAP_BUCKET = "gap_bucket"  # INT64 (B, T), time since the event before, 0 where there is none
+    CANDIDATE_INDEX = "candidate_index"  # INT64 (B, K), best first, PADDING_INDEX once candidates run out
+    # ensemble output
+    CANDIDATE_ITEM_IDS = "candidate_item_ids"  # BYTES (B, K), best first, PADDING_ITEM_ID once candidates run out
+    CANDIDATE_SCORES = "candidate_scores"  # FP32 (B, K), logits
