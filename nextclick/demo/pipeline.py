@@ -1,0 +1,295 @@
+"""The demo from end to end, one method a step, in the order of the data's way through the platform."""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_repo.errors import NextclickError
+from feature_repo.schema import EVENTS_TOPIC, Event
+from nextclick.demo.split import Split, label, split_newest
+from nextclick.stack.addresses import KAFKA, REDIS, TRITON, Addresses, apply_to_environment
+from nextclick.stack.client import SupervisorClient
+
+if TYPE_CHECKING:
+    from nextclick.datasets.dataset import Dataset
+    from nextclick.demo.replay import Answer
+    from training.train import EpochReport, TrainingResult
+
+NEWEST_EVENT_AGE_MS = 60_000
+"""The data is moved in time so that its newest event is this old when the replay is prepared."""
+
+
+class Steps:
+    """Where progress is shown. The command line draws bars; this base class is silent."""
+
+    def begin(self, title: str, total: int | None = None) -> None:
+        """A new step; `total` is None while its length is not known."""
+
+    def advance(self, completed: int) -> None:
+        """So much of the step's total is done."""
+
+    def note(self, text: str) -> None:
+        """What is going on, in a few words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the demo can be asked for."""
+
+    dataset: str
+    path: Path | None
+    limit: int | None
+    replay_events: int
+    recipe: str
+
+
+class Demo:
+    """One run on a stack that is up. Its ids are its own, so that runs on the same stack do not meet."""
+
+    def __init__(self, options: Options, addresses: Addresses, client: SupervisorClient, steps: Steps) -> None:
+        self.options = options
+        self.client = client
+        self.steps = steps
+        self.home = addresses.home
+        self.run = f"demo{datetime.now(UTC):%m%d%H%M%S}"
+        self.folder = addresses.home / "demo"
+        self._isolate()
+
+    def execute(self) -> dict[str, Any]:
+        """Run every step; the numbers of the result, ready for JSON."""
+        dataset = self.read()
+        split = self.split(dataset)
+        self.stream(split.history, dataset)
+        training = self.train()
+        version = self.export(training)
+        gateway = self.serve()
+        answers = self.replay(split.replayed, gateway, exclude_seen=not dataset.repeats)
+        return self.measure(answers, dataset, split, training, version, gateway)
+
+    # --- data -------------------------------------------------------------------------------------------------
+
+    def read(self) -> "Dataset":
+        """The data set as events and items."""
+        from nextclick.datasets.formats import load
+
+        self.steps.begin(f"read {self.options.dataset}")
+        return load(self.options.dataset, self.options.path, self.options.limit, self.steps.note)
+
+    def split(self, dataset: "Dataset") -> Split:
+        """Older events to learn from, newest sessions to replay, all moved to end about now."""
+        from nextclick.datasets.dataset import shift_to_now
+
+        now_ms = time.time_ns() // 1_000_000
+        events = shift_to_now(dataset.events, now_ms - NEWEST_EVENT_AGE_MS)
+        return split_newest((label(event, self.run) for event in events), self.options.replay_events)
+
+    # --- streaming --------------------------------------------------------------------------------------------
+
+    def stream(self, history: Sequence[Event], dataset: "Dataset") -> None:
+        """Catalogue into store and file; events through Kafka into online store and archive."""
+        from nextclick.demo.groups import ConsumerGroups
+        from streaming.settings import StreamingSettings
+        from streaming.topics import ensure_topics
+
+        self.steps.begin(f"stream {len(history)} events through Kafka", len(history))
+        settings = StreamingSettings()
+        ensure_topics(settings)
+        groups = ConsumerGroups(
+            settings.kafka_bootstrap_servers, EVENTS_TOPIC, [settings.consumer_group, settings.archive_group]
+        )
+        groups.begin_at_end()
+        self._write_catalogue(dataset)
+        for verb in ("stream", "archive"):
+            self._start(verb)
+        self._produce(history)
+        groups.wait_until_consumed(len(history), self._advance_while_alive)
+        groups.close()
+
+    def _write_catalogue(self, dataset: "Dataset") -> None:
+        import pyarrow.parquet as pq
+
+        from feature_repo.archive_schema import items_to_table
+        from feature_repo.online_store import OnlineStoreWriter
+        from feature_repo.settings import SharedSettings
+
+        settings = SharedSettings()
+        pq.write_table(items_to_table(dataset.items), settings.items_path)
+        writer = OnlineStoreWriter(settings)
+        writer.write_items(dataset.items)
+        writer.close()
+
+    def _start(self, verb: str) -> None:
+        from nextclick.demo.services import start_application
+
+        self.steps.note(f"starting nextclick {verb}")
+        start_application(self.client, self.home, verb)
+
+    def _produce(self, history: Sequence[Event]) -> None:
+        from streaming.events import event_to_json
+
+        producer = _producer()
+        for event in history:
+            producer.send(EVENTS_TOPIC, key=event.session_id.encode(), value=event_to_json(event))
+        producer.flush()
+        producer.close()
+
+    def _advance_while_alive(self, completed: int) -> None:
+        self.steps.advance(completed)
+        self._check_alive("stream", "archive")
+
+    # --- training ---------------------------------------------------------------------------------------------
+
+    def train(self) -> "TrainingResult":
+        """Fit the workflow and the transformer on what the archive writer has written."""
+        from training.config import recipe
+        from training.settings import TrainingSettings
+        from training.train import train
+
+        config = recipe(self.options.recipe)
+        self.steps.begin("train the session transformer", config.max_epochs)
+        self.steps.note("fitting the NVTabular workflow")
+        return train(config, TrainingSettings(), progress=self._show_epoch)
+
+    def _show_epoch(self, report: "EpochReport") -> None:
+        self.steps.advance(report.epoch)
+        self.steps.note(f"loss {report.loss:.2f}, validation NDCG@10 {report.validation.ndcg_at_10:.3f}")
+
+    def export(self, training: "TrainingResult") -> str:
+        """Write the ensemble's next version, serve it, and store the popular items; the version."""
+        from nextclick.verbs.export import publish
+
+        self.steps.begin("export to Triton")
+        return publish(training.run.name, self.steps.note)
+
+    # --- serving ----------------------------------------------------------------------------------------------
+
+    def serve(self) -> str:
+        """Start the gateway; its address."""
+        from nextclick.demo.services import start_gateway
+
+        self.steps.begin("start the gateway")
+        return start_gateway(self.client, self.home)
+
+    def replay(self, sessions: Sequence[Sequence[Event]], gateway: str, exclude_seen: bool) -> list["Answer"]:
+        """Send the newest sessions event by event and ask the gateway after each."""
+        total = sum(len(session) for session in sessions)
+        self.steps.begin(f"replay {len(sessions)} sessions live", total)
+        done = 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            self.steps.advance(done)
+
+        return asyncio.run(_replay(sessions, gateway, exclude_seen, advance))
+
+    def measure(
+        self,
+        answers: list["Answer"],
+        dataset: "Dataset",
+        split: Split,
+        training: "TrainingResult",
+        version: str,
+        gateway: str,
+    ) -> dict[str, Any]:
+        """Score the answers beside the baselines, which learn from the events the model learnt from."""
+        from nextclick.demo.score import compare, operations
+        from training.baselines import CoVisitation, Popularity
+
+        self.steps.begin("measure")
+        exclude_seen = not dataset.repeats
+        past = _item_lists(split.history)
+        baselines = {"co-visitation of the last item": CoVisitation.fit(past), "popularity": Popularity.fit(past)}
+        accuracy = compare(answers, baselines, exclude_seen)
+        return {
+            "dataset": {"name": dataset.name, "events": len(split.history), "items": dataset.item_count},
+            "licence": dataset.licence,
+            "replayed_sessions": len(split.replayed),
+            "predictions": sum(answer.next_item is not None for answer in answers),
+            "seen_items_excluded": exclude_seen,
+            "accuracy_at_10": {name: asdict(scores) for name, scores in accuracy.items()},
+            "training": {"run": training.run.name, "epochs": training.epochs, "seconds": round(training.seconds, 1)},
+            "model_version": version,
+            "gateway": gateway,
+            "example_session": split.replayed[-1][0].session_id,
+            **operations(answers),
+        }
+
+    # --- surroundings -----------------------------------------------------------------------------------------
+
+    def _isolate(self) -> None:
+        """Groups, archive, catalogue and runs of the demo's own; child processes inherit them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        os.environ.update(
+            CONSUMER_GROUP=f"{self.run}-streaming",
+            ARCHIVE_GROUP=f"{self.run}-archive",
+            ARCHIVE_PATH=str(self.folder / "archive"),
+            ARCHIVE_FLUSH_SECONDS="1",
+            ITEMS_PATH=str(self.folder / "items.parquet"),
+            RUNS_PATH=str(self.folder / "runs"),
+        )
+
+    def _check_alive(self, *verbs: str) -> None:
+        from nextclick.demo.services import check_alive
+
+        check_alive(self.client, list(verbs))
+
+
+def run_demo(options: Options, steps: Steps) -> dict[str, Any]:
+    """Bring the stack up, run the demo on it and leave everything running when it went well.
+
+    Whatever was started ends with this process if it fails or is interrupted. Raises NextclickError.
+    """
+    from nextclick.stack.local import up
+
+    steps.begin("start Kafka, Redis and Triton")
+    with up(progress=lambda part, doing: steps.note(f"{part}: {doing}")) as stack:
+        addresses = apply_to_environment(require=(KAFKA, REDIS, TRITON))
+        with SupervisorClient(addresses.home) as client:
+            result = Demo(options, addresses, client, steps).execute()
+            client.keep(["stream", "archive", "serve"])
+            stack.keep()
+    return result
+
+
+def _producer() -> Any:
+    from kafka import KafkaProducer
+
+    from streaming.settings import StreamingSettings
+
+    return KafkaProducer(bootstrap_servers=StreamingSettings().kafka_bootstrap_servers, acks="all", linger_ms=0)
+
+
+async def _replay(
+    sessions: Sequence[Sequence[Event]], gateway: str, exclude_seen: bool, advance: Callable[[], None]
+) -> list["Answer"]:
+    import grpc
+
+    from feature_repo.online_store import OnlineStoreReader
+    from feature_repo.settings import SharedSettings
+    from nextclick.demo.replay import Replay
+    from serving.proto.recommender_pb2_grpc import RecommenderStub
+
+    producer, reader = _producer(), OnlineStoreReader(SharedSettings())
+    try:
+        async with grpc.aio.insecure_channel(gateway) as channel:
+            return await Replay(producer, reader, RecommenderStub(channel), exclude_seen).run(sessions, advance)
+    finally:
+        await reader.close()
+        producer.close()
+
+
+def _item_lists(history: Sequence[Event]) -> list[list[str]]:
+    sessions: dict[str, list[str]] = {}
+    for event in history:
+        sessions.setdefault(event.session_id, []).append(event.item_id)
+    if not sessions:
+        raise NextclickError("no events to learn from")
+    return list(sessions.values())

@@ -1,0 +1,66 @@
+"""Turns the gateway's answers into the demo's numbers, beside baselines that rank for the same events."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from nextclick.demo.replay import PAGE_SIZE, Answer
+
+
+class Recommender(Protocol):
+    """What a baseline of `training.baselines` offers."""
+
+    def recommend(self, history: Sequence[str], k: int, exclude_seen: bool) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Means over the predictions, each for the one real next item among the top PAGE_SIZE of the whole catalogue."""
+
+    hit_rate: float
+    ndcg: float
+    mrr: float
+
+
+def accuracy(pages: Sequence[Sequence[str]], next_items: Sequence[str]) -> Accuracy:
+    """HR@10, NDCG@10 and MRR@10 of ranked pages; with one relevant item the ideal DCG is 1."""
+    ranks = [page.index(item) + 1 if item in page else 0 for page, item in zip(pages, next_items, strict=True)]
+    hits = [rank for rank in ranks if rank]
+    return Accuracy(
+        hit_rate=len(hits) / len(ranks),
+        ndcg=sum(1 / math.log2(rank + 1) for rank in hits) / len(ranks),
+        mrr=sum(1 / rank for rank in hits) / len(ranks),
+    )
+
+
+def compare(answers: Sequence[Answer], baselines: dict[str, Recommender], exclude_seen: bool) -> dict[str, Accuracy]:
+    """Accuracy by name: the gateway's answers first, then each baseline on the same events."""
+    asked = [answer for answer in answers if answer.next_item is not None]
+    next_items = [answer.next_item or "" for answer in asked]
+    scores = {"nextclick": accuracy([answer.ranked[:PAGE_SIZE] for answer in asked], next_items)}
+    for name, baseline in baselines.items():
+        pages = [baseline.recommend(answer.history, PAGE_SIZE, exclude_seen) for answer in asked]
+        scores[name] = accuracy(pages, next_items)
+    return scores
+
+
+def percentile(values: Sequence[float], q: float) -> float:
+    """Nearest-rank percentile, `q` in (0, 1]; NaN without values."""
+    if not values:
+        return math.nan
+    return sorted(values)[max(0, math.ceil(q * len(values)) - 1)]
+
+
+def operations(answers: Sequence[Answer]) -> dict[str, Any]:
+    """Counts and latencies of the calls, in milliseconds."""
+    calls = [answer.call_ms for answer in answers]
+    fresh = [answer.fresh_ms for answer in answers if answer.fresh_ms is not None]
+    return {
+        "requests": len(answers),
+        "errors": sum(bool(answer.error) for answer in answers),
+        "degraded": sum(bool(answer.degraded_reason) for answer in answers),
+        "not_fresh": len(answers) - len(fresh),
+        "gateway_ms": {"p50": percentile(calls, 0.50), "p99": percentile(calls, 0.99)},
+        "event_to_answer_ms": {"p50": percentile(fresh, 0.50), "p99": percentile(fresh, 0.99)},
+    }

@@ -1,0 +1,27 @@
+"""Output of the verbs: a table for people, the same numbers as JSON for programs."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+console = Console()
+
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Also write the numbers to FILE as JSON (`-`: standard output)."),
+]
+
+
+def write_json(path: Path | None, numbers: Mapping[str, Any]) -> None:
+    """Write `numbers` to `path`; nothing without a path, standard output for `-`."""
+    if path is None:
+        return
+    text = json.dumps(numbers, indent=2, sort_keys=True) + "\n"
+    if str(path) == "-":
+        typer.echo(text, nl=False)
+    else:
+        path.write_text(text)

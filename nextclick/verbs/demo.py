@@ -1,0 +1,120 @@
+"""`nextclick demo`: public data through every stage, measured by the answers that come back over gRPC."""
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from nextclick.demo.pipeline import Options, Steps, run_demo
+from nextclick.report import JsonOption, console, write_json
+
+
+def run(
+    dataset: str = typer.Option(
+        "movielens", help="movielens, serenade, yoochoose, diginetica, amazon, otto, trivago or globo."
+    ),
+    path: Path | None = typer.Option(None, help="Folder or file of the data set; MovieLens is fetched without it."),
+    limit: int | None = typer.Option(None, help="Read only that many of the oldest events."),
+    replay_events: int = typer.Option(1500, min=2, help="How many of the newest events to hold out and replay."),
+    recipe: str = typer.Option("demo", help="Named configuration of `training/config.py`."),
+    json_file: JsonOption = None,
+) -> None:
+    """Stream a public data set, train on it, serve the model and measure its recommendations live.
+
+    Starts the local stack if it is not up, and leaves it running with the gateway; `nextclick down` ends both.
+
+    Example: `nextclick demo --json demo.json`
+    """
+    began = time.monotonic()
+    with Bars() as bars:
+        result = run_demo(Options(dataset, path, limit, replay_events, recipe), bars)
+    result["seconds"] = round(time.monotonic() - began, 1)
+    print_result(result)
+    write_json(json_file, result)
+
+
+class Bars(Steps):
+    """One progress bar a step; those that are done stay with the time they took."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=console,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+        self._progress.stop()
+
+    def begin(self, title: str, total: int | None = None) -> None:
+        self._finish()
+        self._task = self._progress.add_task(title, total=total, note="")
+
+    def advance(self, completed: int) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=completed)
+
+    def note(self, text: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, note=text)
+
+    def _finish(self) -> None:
+        if self._task is None:
+            return
+        task = next(task for task in self._progress.tasks if task.id == self._task)
+        done = task.completed or 1
+        self._progress.update(self._task, total=done, completed=done, refresh=True)
+        self._progress.stop_task(self._task)
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """Print what was measured, and what to try next."""
+    _print_accuracy(result)
+    _print_operations(result)
+    session, gateway = result["example_session"], result["gateway"]
+    body = f'{{"session_id": "{session}", "page_size": 5}}'
+    console.print("\nThe stack keeps running (`nextclick down` ends it). Try:", highlight=False)
+    console.print(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.v1.Recommender/Recommend", soft_wrap=True)
+    console.print(f"  nextclick recommend --gateway {gateway} --session-id {session}", soft_wrap=True)
+
+
+def _print_accuracy(result: dict[str, Any]) -> None:
+    seen = "excluded" if result["seen_items_excluded"] else "included"
+    table = Table("next item of the live sessions", "HR@10", "NDCG@10", "MRR@10")
+    for name, scores in result["accuracy_at_10"].items():
+        table.add_row(name, *(f"{scores[metric]:.4f}" for metric in ("hit_rate", "ndcg", "mrr")))
+    console.print(table)
+    console.print(
+        f"{result['predictions']} predictions over gRPC, ranked among all {result['dataset']['items']} items, "
+        f"seen items {seen}; data: {result['licence']}",
+        highlight=False,
+    )
+
+
+def _print_operations(result: dict[str, Any]) -> None:
+    table = Table("live replay", "", show_header=True)
+    gateway, fresh = result["gateway_ms"], result["event_to_answer_ms"]
+    table.add_row("gateway p50 / p99", f"{gateway['p50']:.1f} / {gateway['p99']:.1f} ms")
+    table.add_row("event → visible in the answer p50 / p99", f"{fresh['p50']:.1f} / {fresh['p99']:.1f} ms")
+    counts = f"{result['requests']} / {result['errors']} / {result['degraded']}"
+    table.add_row("requests / errors / degraded answers", counts)
+    training = result["training"]
+    table.add_row("model", f"version {result['model_version']}, {training['epochs']} epochs in {training['seconds']} s")
+    table.add_row("the whole demo", f"{result['seconds']:.0f} s")
+    console.print(table)

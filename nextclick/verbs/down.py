@@ -1,0 +1,17 @@
+"""`nextclick down`: stop what `up` or `demo` left running."""
+
+from nextclick.report import console
+
+
+def run() -> None:
+    """Stop everything that `nextclick up` or `nextclick demo` started in this checkout, and nothing else.
+
+    Data stays; `make clean` removes it.
+
+    Example: `nextclick down`
+    """
+    from nextclick.stack.local import down
+
+    with console.status("stopping"):
+        stopped = down()
+    console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running", highlight=False)

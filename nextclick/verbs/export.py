@@ -1,0 +1,52 @@
+"""`nextclick export`: publish a trained run as the next version that Triton serves."""
+
+from collections.abc import Callable
+
+import typer
+
+from nextclick.report import JsonOption, console, write_json
+
+
+def run(
+    run_name: str | None = typer.Option(None, "--run", help="Run in RUNS_PATH. [default: the newest]"),
+    load: bool = typer.Option(True, help="Have Triton load and warm the version, and store the popular items."),
+    json_file: JsonOption = None,
+) -> None:
+    """Write a new version of the ensemble into MODEL_REPOSITORY and switch Triton to it without a pause.
+
+    Example: `nextclick export --run 20260101T120000`
+    """
+    with console.status("exporting") as line:
+        version = publish(run_name, line.update) if load else write_version(run_name)
+    console.print(f"version {version} is {'served' if load else 'written'}", highlight=False)
+    write_json(json_file, {"version": version, "served": load})
+
+
+def write_version(run_name: str | None) -> str:
+    """Write the models of a run into the repository; the version."""
+    from training.export import export
+    from training.settings import TrainingSettings
+
+    return str(export(TrainingSettings(), run_name).version)
+
+
+def publish(run_name: str | None, note: Callable[[str], None]) -> str:
+    """Write a version, have Triton serve it, and store the popular items that the gateway falls back on."""
+    import os
+
+    from feature_repo.online_store import OnlineStoreWriter
+    from nextclick.stack.addresses import REDIS, TRITON, apply_to_environment
+    from training.export import popular_items
+    from training.registry import load
+    from training.settings import TrainingSettings
+
+    apply_to_environment(require=(REDIS, TRITON))
+    settings = TrainingSettings()
+    note("writing ONNX models")
+    version = write_version(run_name)
+    note(f"Triton loads version {version}")
+    load(os.environ[TRITON], int(version))
+    writer = OnlineStoreWriter(settings)
+    writer.write_popular_items(popular_items(settings, run_name))
+    writer.close()
+    return version

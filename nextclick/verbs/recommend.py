@@ -1,0 +1,97 @@
+"""`nextclick recommend`: ask a running gateway, as an app would."""
+
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from feature_repo.errors import NextclickError
+from nextclick.report import JsonOption, console, write_json
+
+if TYPE_CHECKING:
+    from serving.proto.recommender_pb2 import RecommendRequest, RecommendResponse
+
+
+def run(
+    session_id: str = typer.Option(..., "--session-id", "-s", help="The visit to recommend for."),
+    user_id: str = typer.Option("", "--user-id", "-u", help="The visitor, when known."),
+    event: list[str] = typer.Option(
+        [], "--event", "-e", metavar="[TYPE:]ITEM", help="Something just done; repeatable, oldest first."
+    ),
+    page_size: int = typer.Option(10, "--page-size", "-n", help="Items wanted."),
+    include_seen: bool = typer.Option(False, help="Also answer items that the session has had."),
+    gateway: str = typer.Option("", envvar="GATEWAY_ADDRESS", help="host:port. [default: the running stack's]"),
+    timeout: float = typer.Option(5.0, help="Deadline of the call in seconds."),
+    json_file: JsonOption = None,
+) -> None:
+    """Call `Recommend` and print the ordered items.
+
+    Example: `nextclick recommend --session-id visit-1 --event view:50 --event favourite:181`
+    """
+    request = _request(session_id, user_id, event, page_size, include_seen)
+    response = _call(gateway or _find_gateway(), request, timeout)
+    if json_file is not None:
+        from google.protobuf.json_format import MessageToDict
+
+        write_json(json_file, MessageToDict(response, preserving_proto_field_name=True))
+    if str(json_file) != "-":
+        _print(response)
+
+
+def _request(
+    session_id: str, user_id: str, events: list[str], page_size: int, include_seen: bool
+) -> "RecommendRequest":
+    from serving.proto.recommender_pb2 import RecentEvent, RecommendRequest
+
+    now_ms = time.time_ns() // 1_000_000
+    recent = []
+    for age, text in enumerate(reversed(events)):
+        event_type, _, item_id = text.rpartition(":")
+        recent.append(
+            RecentEvent(
+                event_id=str(uuid.uuid4()),
+                event_type=event_type or "view",
+                item_id=item_id,
+                timestamp_ms=now_ms - 1000 * age,
+            )
+        )
+    return RecommendRequest(
+        session_id=session_id,
+        user_id=user_id,
+        recent_events=recent[::-1],
+        page_size=page_size,
+        exclude_seen=not include_seen,
+    )
+
+
+def _call(address: str, request: "RecommendRequest", timeout: float) -> "RecommendResponse":
+    import grpc
+
+    from serving.proto.recommender_pb2_grpc import RecommenderStub
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            return RecommenderStub(channel).Recommend(request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise NextclickError(f"gateway {address}: {error.code().name}: {error.details()}") from error
+
+
+def _find_gateway() -> str:
+    from nextclick.stack.addresses import running_variables
+    from nextclick.stack.settings import StackSettings
+
+    return running_variables(StackSettings().nextclick_home).get("GATEWAY_ADDRESS", "127.0.0.1:50051")
+
+
+def _print(response: "RecommendResponse") -> None:
+    from serving.proto.recommender_pb2 import DegradedReason
+
+    table = Table("#", "item", "score", box=None, pad_edge=False)
+    for item in response.items:
+        table.add_row(str(item.position), item.item_id, f"{item.score:.3f}")
+    console.print(table)
+    who = f"{response.model_name} version {response.model_version}" if response.model_version else response.model_name
+    degraded = f", degraded: {DegradedReason.Name(response.degraded_reason)}" if response.degraded_reason else ""
+    console.print(f"by {who} from {response.session_length} events{degraded}", highlight=False)

@@ -1,0 +1,35 @@
+"""`nextclick status`: what runs, where, and where its log is."""
+
+from dataclasses import asdict
+
+from rich.table import Table
+
+from nextclick.report import JsonOption, console, write_json
+
+
+def run(json_file: JsonOption = None) -> None:
+    """Show the state, address, process and log of each part of the stack.
+
+    Example: `nextclick status --json -`
+    """
+    from nextclick.stack.local import status
+
+    rows = status()
+    if json_file is not None:
+        write_json(json_file, {row.name: _plain(row) for row in rows})
+        return
+    print_status()
+
+
+def print_status() -> None:
+    """Print the table for people."""
+    from nextclick.stack.local import status
+
+    table = Table("part", "state", "address", "pid", "log", box=None, pad_edge=False)
+    for row in status():
+        table.add_row(row.name, row.state, row.address, str(row.pid or ""), str(row.log or ""))
+    console.print(table)
+
+
+def _plain(row: object) -> dict[str, object]:
+    return {name: value if isinstance(value, int) else str(value or "") for name, value in asdict(row).items()}  # type: ignore[call-overload]

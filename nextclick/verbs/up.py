@@ -1,0 +1,35 @@
+"""`nextclick up`: start the local stack and leave it running."""
+
+import typer
+
+from nextclick.report import console
+
+
+def run(
+    print_env: bool = typer.Option(False, "--print-env", help="Print the addresses as lines for a shell to evaluate."),
+    only: str = typer.Option("", metavar="PARTS", help="Start only these of kafka, redis, triton (comma-separated)."),
+) -> None:
+    """Start Kafka, Redis and Triton on this machine, whichever of them the environment names no address of.
+
+    Data lies in NEXTCLICK_HOME (default `.nextclick`) and survives `nextclick down`.
+
+    Example: `nextclick up && eval "$(nextclick up --print-env)"`
+    """
+    from nextclick.stack.local import print_env as environment
+    from nextclick.stack.local import up
+
+    parts = [part.strip() for part in only.split(",") if part.strip()] or None
+    if print_env:
+        with up(parts) as stack:
+            stack.keep()
+        typer.echo("\n".join(environment(stack.addresses)))
+        return
+    with (
+        console.status("starting the stack") as line,
+        up(parts, progress=lambda part, doing: line.update(f"{part}: {doing}")) as stack,
+    ):
+        stack.keep()
+    from nextclick.verbs.status import print_status
+
+    print_status()
+    console.print("Stop it with [bold]nextclick down[/].", highlight=False)

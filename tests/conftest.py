@@ -1,0 +1,35 @@
+"""The stack that integration and end-to-end tests share: started once for the whole run, ended with it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nextclick.stack.addresses import Addresses
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """State of the tests lies in a folder of their own; what `nextclick up` installs is shared with the checkout."""
+    tools = os.environ.get("NEXTCLICK_TOOLS") or str(PROJECT / ".nextclick" / "tools")
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEXTCLICK_TOOLS", tools)
+        patch.setenv("NEXTCLICK_HOME", str(home))
+        patch.setenv("MODEL_REPOSITORY", str(home / "model_repository"))
+        for name in ("ARCHIVE_PATH", "RUNS_PATH", "ITEMS_PATH", "REGISTRY_URL"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def stack(_environment: None) -> Iterator[Addresses]:
+    """Kafka, Redis and Triton: the address in the environment, else started on free ports and ended with the run."""
+    from nextclick.stack.local import down, up
+
+    with up() as running:
+        yield running.addresses
+    down()
