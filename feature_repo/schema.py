@@ -22,7 +22,7 @@ SESSION_GAP = timedelta(minutes=30)
 """Inactivity that closes a session."""
 
 SESSION_TTL = timedelta(days=30)
-"""Age of its newest event at which a stored session is stale. Enforced by our reader: Feast does not apply it online."""
+"""Age of its newest event at which a stored session is stale. Our reader enforces it; Feast does not, online."""
 
 ITEM_TTL = timedelta(days=365)
 POPULAR_ITEMS_TTL = timedelta(days=30)

@@ -1,0 +1,139 @@
+"""Opens Feast with our settings and keeps its registry up to date with `definitions.py`."""
+
+import hashlib
+import json
+import logging
+import string
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_repo.schema import PROJECT
+from feature_repo.settings import SharedSettings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from sqlalchemy import Engine, Table
+
+log = logging.getLogger(__name__)
+
+_FOLDER = Path(__file__).parent
+_DEFINING_FILES = ("schema.py", "views.py", "definitions.py")
+_APPLY_ATTEMPTS = 5
+
+
+def feast_environment(settings: SharedSettings) -> dict[str, str]:
+    """Variables that `feature_store.yaml` refers to. They may hold passwords.
+
+    Raises ValueError if Feast cannot express REDIS_URL.
+    """
+    return {
+        "REGISTRY_URL": settings.registry_url.get_secret_value(),
+        "FEAST_ONLINE_STORE": json.dumps(_online_store(settings)),
+    }
+
+
+def open_feature_store(settings: SharedSettings) -> "FeatureStore":
+    """The store that `feature_store.yaml` describes. Importing Feast takes seconds the first time in a process."""
+    import yaml
+
+    quieten_dask()
+    from feast import FeatureStore, RepoConfig
+
+    settings.nextclick_home.mkdir(parents=True, exist_ok=True)
+    text = string.Template((_FOLDER / "feature_store.yaml").read_text()).substitute(feast_environment(settings))
+    return FeatureStore(config=RepoConfig(**yaml.safe_load(text), repo_path=_FOLDER))
+
+
+def quieten_dask() -> None:
+    """Feast imports Dask's old data frames, which print a page about it; nothing here uses them."""
+    import dask
+
+    dask.config.set({"dataframe.query-planning-warning": False})
+
+
+def apply(settings: SharedSettings, store: "FeatureStore | None" = None) -> bool:
+    """Bring the registry up to date with `definitions.py`; True if anything had to be done.
+
+    What is up to date costs one query and no import of Feast. Processes that start together may race: all but one
+    see its result.
+    """
+    import sqlalchemy
+
+    settings.nextclick_home.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1, _APPLY_ATTEMPTS + 1):
+        try:
+            return _apply_once(settings, store)
+        except sqlalchemy.exc.SQLAlchemyError:
+            if attempt == _APPLY_ATTEMPTS:
+                raise
+            log.debug("registry busy, attempt %d", attempt, exc_info=True)
+            time.sleep(0.3 * attempt)
+    raise AssertionError("unreachable")
+
+
+def _apply_once(settings: SharedSettings, store: "FeatureStore | None") -> bool:
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(settings.registry_url.get_secret_value())
+    try:
+        table, digest = _applied_table(engine), _definitions_digest(settings)
+        with engine.connect() as connection:
+            applied = connection.scalar(sqlalchemy.select(table.c.digest).where(table.c.project == PROJECT))
+        if applied == digest:
+            return False
+        started = time.monotonic()
+        _apply_definitions(store or open_feature_store(settings))
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.delete(table).where(table.c.project == PROJECT))
+            connection.execute(sqlalchemy.insert(table).values(project=PROJECT, digest=digest))
+        log.info("feature definitions applied in %.1f s", time.monotonic() - started)
+        return True
+    finally:
+        engine.dispose()
+
+
+def _apply_definitions(store: "FeatureStore") -> None:
+    from feast import Entity, FeatureService, FeatureView, FileSource, PushSource
+
+    from feature_repo import definitions
+
+    kinds = (Entity, FileSource, PushSource, FeatureView, FeatureService)
+    store.apply([value for value in vars(definitions).values() if isinstance(value, kinds)])
+
+
+def _applied_table(engine: "Engine") -> "Table":
+    """Our own table beside Feast's: the digest of the definitions last applied."""
+    from sqlalchemy import Column, MetaData, String, Table
+
+    columns = (Column("project", String(255), primary_key=True), Column("digest", String(64), nullable=False))
+    table = Table("nextclick_applied_definitions", MetaData(), *columns)
+    table.create(engine, checkfirst=True)
+    return table
+
+
+def _definitions_digest(settings: SharedSettings) -> str:
+    """Everything that a change of the definitions would change, including which online store has to hold tables."""
+    parts = [(_FOLDER / name).read_bytes() for name in _DEFINING_FILES]
+    parts += [str(settings.archive_path).encode(), str(settings.uses_sqlite and settings.sqlite_path).encode()]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
+
+
+def _online_store(settings: SharedSettings) -> dict[str, str]:
+    if settings.uses_sqlite:
+        return {"type": "sqlite", "path": str(settings.sqlite_path)}
+    return {"type": "redis", "connection_string": _connection_string(settings.redis_url.get_secret_value())}
+
+
+def _connection_string(url: str) -> str:
+    """`host:port,db=0,…`, where Feast reads each value as JSON if it can."""
+    from redis.connection import SSLConnection, parse_url
+
+    options: dict[str, Any] = dict(parse_url(url))
+    parts = [f"{options.pop('host', '127.0.0.1')}:{options.pop('port', 6379)}"]
+    if options.pop("connection_class", None) is SSLConnection:
+        options["ssl"] = True
+    parts += [f"{name}={json.dumps(value)}" for name, value in options.items()]
+    if any("," in part for part in parts):
+        raise ValueError("REDIS_URL holds a comma, which Feast cannot take: choose a password without one")
+    return ",".join(parts)

@@ -1,0 +1,67 @@
+"""The pure fold of events into a session, shared by streaming (into the store) and serving (on top of the store)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from feature_repo.schema import MAX_SESSION_LENGTH, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The events of one visit in event-time order, exactly as the online store keeps them.
+
+    Its events carry neither `user_id` nor `attributes`: the user belongs to the session, attributes to the archive.
+    """
+
+    session_id: str
+    user_id: str | None = None
+    events: tuple[Event, ...] = ()
+    """Ordered by (timestamp_ms, event_id), at most MAX_SESSION_LENGTH, no event_id twice."""
+    user_seen_ms: int = 0
+    """Time of the event that named `user_id`; the newest one decides. 0 while no event has named a user."""
+
+    @property
+    def timestamp_ms(self) -> int:
+        """Time of the newest event in ms since the epoch; 0 for a session without events."""
+        return self.events[-1].timestamp_ms if self.events else 0
+
+
+def fold(session: Session | None, events: Iterable[Event], session_id: str | None = None) -> Session:
+    """Merge events of one session into it.
+
+    The result depends only on the set of events seen, not on their order, their batches, or repeats: an event_id seen
+    twice counts once (should the two differ, the later in event time stays), and only the newest MAX_SESSION_LENGTH
+    are kept. `session_id` is needed only where neither a session nor an event names it.
+
+    Raises ValueError if an event belongs to another session.
+    """
+    new = list(events)
+    session_id = session.session_id if session else session_id or _session_id_of(new)
+    newest_by_id = {event.event_id: event for event in session.events} if session else {}
+    user = (session.user_seen_ms, session.user_id or "") if session else (0, "")
+    for event in new:
+        if event.session_id != session_id:
+            raise ValueError(f"event {event.event_id!r} is of session {event.session_id!r}, not {session_id!r}")
+        if event.user_id:
+            user = max(user, (event.timestamp_ms, event.user_id))
+        seen = newest_by_id.get(event.event_id)
+        if seen is None or _order(event) > _order(seen):
+            newest_by_id[event.event_id] = _as_stored(event)
+    kept = sorted(newest_by_id.values(), key=_order)[-MAX_SESSION_LENGTH:]
+    return Session(session_id, user[1] or None, tuple(kept), user[0])
+
+
+def _order(event: Event) -> tuple[int, str, str, str]:
+    return event.timestamp_ms, event.event_id, event.event_type, event.item_id
+
+
+def _as_stored(event: Event) -> Event:
+    if event.user_id is None and not event.attributes:
+        return event
+    return Event(event.event_id, event.event_type, event.session_id, event.item_id, event.timestamp_ms)
+
+
+def _session_id_of(events: list[Event]) -> str:
+    if not events:
+        raise ValueError("nothing to fold: no session and no event")
+    return events[0].session_id

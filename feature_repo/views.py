@@ -1,0 +1,125 @@
+"""What the online store keeps: the feature views, their features and types, and how sessions become their rows.
+
+`definitions.py` tells Feast the same views; both stores (Redis, SQLite) write and read them as `Row`s.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from feature_repo import schema
+from feature_repo.schema import Event, EventType, Item
+from feature_repo.session import Session
+
+
+class FeatureType(StrEnum):
+    """Types a feature may have, named as the field of Feast's `Value` message that carries them."""
+
+    STRING = "string_val"
+    INT64 = "int64_val"
+    DOUBLE = "double_val"
+    BOOL = "bool_val"
+    STRING_LIST = "string_list_val"
+    INT64_LIST = "int64_list_val"
+    DOUBLE_LIST = "double_list_val"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a value is a list."""
+        return self.endswith("_list_val")
+
+
+@dataclass(frozen=True)
+class View:
+    """A feature view of one entity, found by the string `join_key`; a row older than `ttl` is stale."""
+
+    name: str
+    join_key: str
+    ttl: timedelta
+    features: Mapping[str, FeatureType]
+
+
+SESSION_EVENTS = View(
+    schema.SESSION_EVENTS,
+    "session_id",
+    schema.SESSION_TTL,
+    {
+        # one entry an event, in event-time order, at most MAX_SESSION_LENGTH
+        "event_ids": FeatureType.STRING_LIST,
+        "item_ids": FeatureType.STRING_LIST,
+        "event_types": FeatureType.STRING_LIST,
+        "timestamps_ms": FeatureType.INT64_LIST,
+        "user_id": FeatureType.STRING,
+        "user_seen_ms": FeatureType.INT64,
+    },
+)
+
+ITEM_PROFILE = View(
+    schema.ITEM_PROFILE,
+    "item_id",
+    schema.ITEM_TTL,
+    {
+        "title": FeatureType.STRING,
+        "category": FeatureType.STRING,
+        "brand": FeatureType.STRING,
+        "price": FeatureType.DOUBLE,
+        "available": FeatureType.BOOL,
+    },
+)
+
+POPULAR_ITEMS = View(
+    schema.POPULAR_ITEMS,
+    "scope",
+    schema.POPULAR_ITEMS_TTL,
+    {"item_ids": FeatureType.STRING_LIST, "scores": FeatureType.DOUBLE_LIST},  # best first, at most MAX_CANDIDATES
+)
+
+VIEWS = (SESSION_EVENTS, ITEM_PROFILE, POPULAR_ITEMS)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One entity's values in one view, true as of `timestamp_ms`."""
+
+    key: str
+    values: dict[str, Any]
+    timestamp_ms: int
+
+
+_EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
+
+
+def session_to_row(session: Session) -> Row:
+    """A row of SESSION_EVENTS, stamped with the newest event's own time."""
+    values = {
+        "event_ids": [event.event_id for event in session.events],
+        "item_ids": [event.item_id for event in session.events],
+        "event_types": [event.event_type.value for event in session.events],
+        "timestamps_ms": [event.timestamp_ms for event in session.events],
+        "user_id": session.user_id,
+        "user_seen_ms": session.user_seen_ms,
+    }
+    return Row(session.session_id, values, session.timestamp_ms)
+
+
+def session_from_row(row: Row) -> Session:
+    """The session that `session_to_row` was given."""
+    values = row.values
+    columns = zip(values["event_ids"], values["event_types"], values["item_ids"], values["timestamps_ms"], strict=True)
+    events = tuple(
+        Event(event_id, _EVENT_TYPES[event_type], row.key, item_id, timestamp_ms)
+        for event_id, event_type, item_id, timestamp_ms in columns
+    )
+    return Session(row.key, values["user_id"] or None, events, values["user_seen_ms"] or 0)
+
+
+def item_to_row(item: Item, now_ms: int) -> Row:
+    """A row of ITEM_PROFILE. A catalogue has no time of its own, so it is true as of now."""
+    return Row(item.item_id, {name: getattr(item, name) for name in ITEM_PROFILE.features}, now_ms)
+
+
+def item_from_row(row: Row) -> Item:
+    """The item that `item_to_row` was given."""
+    return Item(row.key, **row.values)

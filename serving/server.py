@@ -1,0 +1,177 @@
+"""The gateway process: what it is made of, in which order it starts, and how it stops without dropping a call."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from typing import Self
+from wsgiref.simple_server import WSGIServer
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import start_http_server
+
+from feature_repo.online_store import OnlineStoreReader
+from serving.errors import GatewayStartError, ModelError, ModelIncompatibleError
+from serving.fallback import PopularItems
+from serving.features import SessionFeatures
+from serving.interceptors import CallInterceptor
+from serving.metrics import GatewayMetrics
+from serving.proto.recommender_pb2_grpc import add_RecommenderServicer_to_server
+from serving.recommender import Recommender
+from serving.service import SERVICE_NAME, RecommenderService
+from serving.settings import ServingSettings
+from serving.triton import TritonModel
+
+_LOGGER = logging.getLogger(__name__)
+_READINESS_SECONDS = 0.5
+
+
+class Gateway:
+    """One gateway. Create, start and stop it inside one event loop, or use it as an async context manager.
+
+    `port` and `metrics_port` are the ones really listened on, once started.
+    """
+
+    def __init__(self, settings: ServingSettings) -> None:
+        self._settings = settings
+        self.port = settings.gateway_port
+        self.metrics_port = settings.gateway_metrics_port
+        self._metrics = GatewayMetrics()
+        self._store = OnlineStoreReader(settings)
+        self._popular = PopularItems(self._store, settings.popular_items_refresh_seconds)
+        reserve = settings.fallback_reserve_seconds
+        self._model = TritonModel(settings.triton_grpc_url, settings.triton_model_name, reserve)
+        self._health = health_aio.HealthServicer()
+        self._server = self._build_server()
+        self._metrics_server: WSGIServer | None = None
+        self._background: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Look at the model and the popular items, then listen.
+
+        Raises GatewayStartError if the served model does not fit this gateway or a port is taken. A model or a store
+        that is merely absent is no error: answers are degraded until it is there.
+        """
+        await self._check_model()
+        await self._popular.refresh()
+        await self._update_readiness()
+        self._listen()
+        await self._server.start()
+        self._background = [
+            asyncio.create_task(self._popular.refresh_forever()),
+            asyncio.create_task(self._model.watch(self._settings.model_check_seconds)),
+            asyncio.create_task(self._watch_readiness()),
+        ]
+        _LOGGER.info("listening on %s:%d, metrics on %d", self._settings.gateway_host, self.port, self.metrics_port)
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, go on answering for the notice, finish the calls in flight, then close everything."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._settings.shutdown_notice_seconds if self._background else 0)
+        await self._server.stop(self._settings.shutdown_grace_seconds)
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._model.close()
+        await self._store.close()
+        if self._metrics_server:
+            self._metrics_server.shutdown()
+            self._metrics_server.server_close()
+        _LOGGER.info("stopped")
+
+    async def wait_for_failure(self) -> None:
+        """Return when a background task ends, which none does by itself; raises what ended it."""
+        done, _ = await asyncio.wait(self._background, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.stop()
+
+    def _build_server(self) -> grpc.aio.Server:
+        settings = self._settings
+        server = grpc.aio.server(
+            interceptors=[CallInterceptor(SERVICE_NAME, self._metrics, settings.max_concurrent_requests)],
+            # Without this a second gateway would share the port unnoticed.
+            options=[("grpc.so_reuseport", 0)],
+        )
+        sessions = SessionFeatures(self._store, settings.feature_store_timeout_seconds)
+        service = RecommenderService(
+            Recommender(sessions, self._model, self._popular),
+            settings.request_timeout_seconds,
+            settings.max_request_timeout_seconds,
+        )
+        add_RecommenderServicer_to_server(service, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = (SERVICE_NAME, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server)
+        return server
+
+    def _listen(self) -> None:
+        host, port = self._settings.gateway_host, self._settings.gateway_port
+        try:
+            self.port = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise GatewayStartError(f"cannot listen on {host}:{port}; set GATEWAY_PORT to a free port, or 0") from error
+        metrics_port = self._settings.gateway_metrics_port
+        try:
+            self._metrics_server, _ = start_http_server(metrics_port, host, self._metrics.registry)
+        except OSError as error:
+            raise GatewayStartError(
+                f"cannot listen on {host}:{metrics_port}; set GATEWAY_METRICS_PORT to a free port, or 0"
+            ) from error
+        self.metrics_port = self._metrics_server.server_port
+
+    async def _check_model(self) -> None:
+        try:
+            await self._model.check()
+        except ModelIncompatibleError as error:
+            raise GatewayStartError(f"{error}; export and load a model built by this version of Nextclick") from error
+        except ModelError:
+            _LOGGER.warning("starting without a model: answering popular items until Triton serves one")
+
+    async def _watch_readiness(self) -> None:
+        while True:
+            await asyncio.sleep(_READINESS_SECONDS)
+            await self._update_readiness()
+
+    async def _update_readiness(self) -> None:
+        """Health of the service by name: whether there is anything to answer with. Of "": whether the process lives."""
+        ready = self._model.is_ready or self._popular.was_read
+        status = health_pb2.HealthCheckResponse
+        await self._health.set(SERVICE_NAME, status.SERVING if ready else status.NOT_SERVING)
+        self._metrics.set_state(self._model.is_ready, len(self._popular.items))
+
+
+def serve(settings: ServingSettings, on_ready: Callable[[Gateway], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then stop gracefully. `on_ready` is called once the gateway listens.
+
+    Raises GatewayStartError as `Gateway.start` does.
+    """
+    asyncio.run(_serve(settings, on_ready))
+
+
+async def _serve(settings: ServingSettings, on_ready: Callable[[Gateway], None] | None) -> None:
+    asked_to_stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, asked_to_stop.set)
+    async with Gateway(settings) as gateway:
+        if on_ready:
+            on_ready(gateway)
+        waits = {asyncio.create_task(asked_to_stop.wait()), asyncio.create_task(gateway.wait_for_failure())}
+        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for task in done:
+            task.result()

@@ -1,0 +1,145 @@
+"""The ensemble in Triton: one channel, one request a session, and a check of every version before its answers count."""
+
+import asyncio
+import logging
+import time
+
+import grpc
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.service_pb2 import ModelConfigRequest, ModelInferResponse, ModelMetadataRequest
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+
+from feature_repo.session import Session
+from serving.compatibility import find_mismatches
+from serving.errors import ModelDeadlineError, ModelError, ModelIncompatibleError, ModelUnavailableError
+from serving.recommendation import Ranking
+from serving.tensors import candidates, infer_request, request_template
+
+_LOGGER = logging.getLogger(__name__)
+_CHECK_TIMEOUT_SECONDS = 5.0
+_CHANNEL_OPTIONS = (
+    # gRPC's own back-off grows to two minutes: far too long after a restart of Triton.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+)
+
+
+class TritonModel:
+    """Ranks with the newest version of one ensemble. Create it inside the event loop that uses it.
+
+    `reserve` is the time in seconds to leave of a deadline for answering without the model.
+    """
+
+    def __init__(self, url: str, model_name: str, reserve: float) -> None:
+        self.url = url
+        self.model_name = model_name
+        self._reserve = reserve
+        self._channel = grpc.aio.insecure_channel(url, options=_CHANNEL_OPTIONS)
+        self._stub = GRPCInferenceServiceStub(self._channel)
+        self._template = request_template(model_name)
+        self._verdicts: dict[str, str] = {}  # version → what does not fit, empty when all does
+        self._checking = asyncio.Lock()
+        self._state: str | None = None
+        self.is_ready = False
+
+    async def rank(self, session: Session, exclude_seen: bool, deadline: float) -> Ranking:
+        """The ensemble's candidates for the session. Raises a ModelError when there are none before `deadline`."""
+        left = deadline - time.monotonic() - self._reserve
+        if left <= 0:
+            raise ModelDeadlineError("no time left to call the model")
+        request = infer_request(self._template, session, exclude_seen)
+        try:
+            response: ModelInferResponse = await self._stub.ModelInfer(request, timeout=left)
+        except grpc.aio.AioRpcError as error:
+            raise _model_error(error) from error
+        if self._verdicts.get(response.model_version) != "":
+            await self._check_before(response.model_version, deadline - self._reserve)
+        try:
+            return Ranking(candidates(response), response.model_name, response.model_version)
+        except KeyError as error:
+            raise ModelIncompatibleError(f"{self.model_name}: the response lacks output {error}") from error
+
+    async def check(self) -> None:
+        """Compare the newest served version with this gateway and remember the result in `is_ready`.
+
+        Raises ModelUnavailableError if none is served, ModelIncompatibleError if it does not fit.
+        """
+        try:
+            version = await self._newest_version()
+            # Older versions stay known: their answers may still be under way.
+            self._verdicts[version] = await self._inspect(version)
+            self._raise_unless_fit(version)
+        except ModelError as error:
+            self.is_ready = False
+            self._log_change(f"degraded: {error}", logging.WARNING)
+            raise
+        self.is_ready = True
+        self._log_change(f"ready: {self.model_name} version {version} at {self.url}", logging.INFO)
+
+    async def watch(self, period: float) -> None:
+        """Check every `period` seconds, for ever; what is found shows in the log and in `is_ready`."""
+        while True:
+            await asyncio.sleep(period)
+            try:
+                await self.check()
+            except ModelError:
+                continue  # logged by the check
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def _check_before(self, version: str, deadline: float) -> None:
+        """Check a version that answered before `watch` saw it, once, however many calls meet it together."""
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()), self._checking:
+                if version not in self._verdicts:
+                    self._verdicts[version] = await self._inspect(version)
+        except TimeoutError as error:
+            raise ModelDeadlineError(f"{self.model_name} version {version} could not be checked in time") from error
+        self._raise_unless_fit(version)
+
+    def _raise_unless_fit(self, version: str) -> None:
+        if problem := self._verdicts[version]:
+            raise ModelIncompatibleError(f"{self.model_name} version {version} does not fit this gateway: {problem}")
+
+    async def _newest_version(self) -> str:
+        request = ModelMetadataRequest(name=self.model_name)
+        try:
+            metadata = await self._stub.ModelMetadata(request, timeout=_CHECK_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise _model_error(error) from error
+        if not metadata.versions:
+            raise ModelUnavailableError(f"{self.model_name} has no version loaded")
+        return str(max(metadata.versions, key=int))
+
+    async def _inspect(self, version: str) -> str:
+        ensemble = await self._config(self.model_name, version)
+        parts = [
+            await self._config(step.model_name, str(step.model_version) if step.model_version > 0 else "")
+            for step in ensemble.ensemble_scheduling.step
+        ]
+        return "; ".join(find_mismatches(ensemble, parts))
+
+    async def _config(self, name: str, version: str) -> ModelConfig:
+        request = ModelConfigRequest(name=name, version=version)
+        try:
+            response = await self._stub.ModelConfig(request, timeout=_CHECK_TIMEOUT_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            raise _model_error(error) from error
+        return response.config
+
+    def _log_change(self, state: str, level: int) -> None:
+        if state != self._state:
+            _LOGGER.log(level, "model %s", state)
+            self._state = state
+
+
+def _model_error(error: grpc.aio.AioRpcError) -> ModelError:
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return ModelDeadlineError("the model did not answer in time")
+    if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+        return ModelIncompatibleError(f"Triton refused the request: {error.details()}")
+    return ModelUnavailableError(f"Triton answered {error.code().name}: {error.details()}")
