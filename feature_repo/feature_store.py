@@ -5,6 +5,8 @@ import json
 import logging
 import string
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +85,10 @@ def _apply_once(settings: SharedSettings, store: "FeatureStore | None") -> bool:
         if applied == digest:
             return False
         started = time.monotonic()
-        _apply_definitions(store or open_feature_store(settings))
+        if store is not None:
+            _apply_definitions(store)
+        else:
+            _apply_in_child(settings)
         with engine.begin() as connection:
             connection.execute(sqlalchemy.delete(table).where(table.c.project == PROJECT))
             connection.execute(sqlalchemy.insert(table).values(project=PROJECT, digest=digest))
@@ -91,6 +96,16 @@ def _apply_once(settings: SharedSettings, store: "FeatureStore | None") -> bool:
         return True
     finally:
         engine.dispose()
+
+
+def _apply_in_child(settings: SharedSettings) -> None:
+    """Feast and what it imports hold 600 MB, which a consumer should not carry for the rest of its life."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
+        child.submit(_open_and_apply, settings).result()
+
+
+def _open_and_apply(settings: SharedSettings) -> None:
+    _apply_definitions(open_feature_store(settings))
 
 
 def _apply_definitions(store: "FeatureStore") -> None:

@@ -21,7 +21,7 @@ from feature_repo.schema import Event
 from feature_repo.session import fold
 from streaming.dead_letters import DeadLetters
 from streaming.errors import EventError
-from streaming.events import parse_keyed_event
+from streaming.events import field_label, parse_keyed_event
 from streaming.hot_sessions import HotSessions
 from streaming.kafka_consumer import POLL_MS, RebalanceNotes, commit, describe, open_consumer
 from streaming.metrics import StreamingMetrics
@@ -138,7 +138,7 @@ class Consumer:
             self._metrics.visible_seconds.observe(max(0.0, now_ms - record.timestamp) / 1000)
         for _, error in rejected:
             self._metrics.events.labels("", "rejected").inc()
-            self._metrics.dead_letters.labels(error.field).inc()
+            self._metrics.dead_letters.labels(field_label(error.field)).inc()
         self._metrics.batch_rows.observe(len(accepted) + len(rejected))
 
 

@@ -55,6 +55,12 @@ def parse_event(message: bytes | None) -> Event:
     )
 
 
+def field_label(field: str) -> str:
+    """The field of an EventError as one of few words: names that a stranger chose must not become metrics."""
+    name = field.partition(".")[0]
+    return name if name in _FIELDS or name in ("event", "key") else "unknown"
+
+
 def parse_keyed_event(key: bytes | None, message: bytes | None) -> Event:
     """As `parse_event`, and the message's key has to be the session: it is what keeps a session in one partition."""
     event = parse_event(message)

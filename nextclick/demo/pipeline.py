@@ -200,12 +200,15 @@ class Demo:
     ) -> dict[str, Any]:
         """Score the answers beside the baselines, which learn from the events the model learnt from."""
         from nextclick.demo.score import compare, operations
-        from training.baselines import CoVisitation, Popularity
+        from training.baselines import CoVisitation, Popularity, Recommender
 
         self.steps.begin("measure")
         exclude_seen = not dataset.repeats
         past = _item_lists(split.history)
-        baselines = {"co-visitation of the last item": CoVisitation.fit(past), "popularity": Popularity.fit(past)}
+        baselines: dict[str, Recommender] = {
+            "co-visitation of the last item": CoVisitation.fit(past),
+            "popularity": Popularity.fit(past),
+        }
         accuracy = compare(answers, baselines, exclude_seen)
         return {
             "dataset": {"name": dataset.name, "events": len(split.history), "items": dataset.item_count},

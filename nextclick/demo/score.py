@@ -1,17 +1,12 @@
 """Turns the gateway's answers into the demo's numbers, beside baselines that rank for the same events."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from nextclick.demo.replay import PAGE_SIZE, Answer
-
-
-class Recommender(Protocol):
-    """What a baseline of `training.baselines` offers."""
-
-    def recommend(self, history: Sequence[str], k: int, exclude_seen: bool) -> list[str]: ...
+from training.baselines import Recommender
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +29,7 @@ def accuracy(pages: Sequence[Sequence[str]], next_items: Sequence[str]) -> Accur
     )
 
 
-def compare(answers: Sequence[Answer], baselines: dict[str, Recommender], exclude_seen: bool) -> dict[str, Accuracy]:
+def compare(answers: Sequence[Answer], baselines: Mapping[str, Recommender], exclude_seen: bool) -> dict[str, Accuracy]:
     """Accuracy by name: the gateway's answers first, then each baseline on the same events."""
     asked = [answer for answer in answers if answer.next_item is not None]
     next_items = [answer.next_item or "" for answer in asked]

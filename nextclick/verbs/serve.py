@@ -4,9 +4,11 @@ import typer
 
 
 def run(
-    port: int | None = typer.Option(None, help="gRPC port; 0 takes a free one. [default: GATEWAY_PORT or 50051]"),
+    port: int | None = typer.Option(
+        None, min=0, max=65535, help="gRPC port; 0 takes a free one. [default: GATEWAY_PORT or 50051]"
+    ),
     metrics_port: int | None = typer.Option(
-        None, help="Port of the Prometheus metrics. [default: GATEWAY_METRICS_PORT or 9464]"
+        None, min=0, max=65535, help="Port of the Prometheus metrics. [default: GATEWAY_METRICS_PORT or 9464]"
     ),
 ) -> None:
     """Answer `nextclick.v1.Recommender/Recommend` until SIGTERM or Ctrl-C; calls in flight are finished first.
@@ -20,4 +22,4 @@ def run(
     from serving.settings import ServingSettings
 
     given = {"gateway_port": port, "gateway_metrics_port": metrics_port}
-    serve(ServingSettings(**{name: value for name, value in given.items() if value is not None}))
+    serve(ServingSettings().model_copy(update={name: value for name, value in given.items() if value is not None}))

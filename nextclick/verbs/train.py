@@ -32,7 +32,8 @@ def run(
     from training.train import train
 
     given = {"archive_path": archive, "items_path": items}
-    settings = TrainingSettings(**{name: path for name, path in given.items() if path is not None})  # type: ignore[arg-type]
+    update = {name: path.resolve() for name, path in given.items() if path is not None}
+    settings = TrainingSettings().model_copy(update=update)
     with EpochBar() as bar:
         result = train(
             find_recipe(recipe),

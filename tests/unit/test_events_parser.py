@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from feature_repo.schema import MAX_ATTRIBUTES, MAX_EVENT_BYTES, MAX_ID_LENGTH, Event, EventType
 from streaming.errors import EventError
-from streaming.events import MAX_TIMESTAMP_MS, event_to_json, parse_event, parse_keyed_event
+from streaming.events import MAX_TIMESTAMP_MS, event_to_json, field_label, parse_event, parse_keyed_event
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 IDS = TEXT.filter(bool)
@@ -114,3 +114,12 @@ def test_a_stranger_cannot_write_a_long_or_odd_field_name_into_the_reason() -> N
     with pytest.raises(EventError) as caught:
         parse_event(_with(**{"\ud800\n" + "x" * 1000: 1}))
     assert len(str(caught.value).encode()) < 500
+
+
+def test_a_strangers_field_name_never_becomes_a_metric() -> None:
+    for message in (b'{"evil-%d": 1}' % 7, json.dumps(VALID | {"attributes": {"evil": []}}).encode()):
+        with pytest.raises(EventError) as caught:
+            parse_event(message)
+        assert "evil" in caught.value.field
+        assert "evil" not in field_label(caught.value.field)
+    assert field_label("timestamp_ms") == "timestamp_ms"
