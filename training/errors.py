@@ -1,0 +1,25 @@
+"""Errors of the training stage; each text says what to do.
+
+TrainingError
+├── DataError      the archive or the catalogue cannot be trained on
+├── RunError       a run folder is missing, unfinished or of another configuration
+└── ExportError    a version could not be exported or loaded
+"""
+
+from feature_repo.errors import NextclickError
+
+
+class TrainingError(NextclickError):
+    """Root of what training raises."""
+
+
+class DataError(TrainingError):
+    """The archive or the catalogue cannot be trained on."""
+
+
+class RunError(TrainingError):
+    """A run folder is missing, unfinished or of another configuration."""
+
+
+class ExportError(TrainingError):
+    """A version could not be exported, or Triton did not take it."""

@@ -1,0 +1,133 @@
+"""Writes a run's model as a new version of the Triton ensemble, checked first, visible only once it is whole."""
+
+import shutil
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+import torch
+
+from feature_repo.schema import FIRST_INDEX, MAX_CANDIDATES, POSTPROCESS, PREPROCESS, SESSION_TRANSFORMER
+from training.errors import ExportError
+from training.preprocess import EncodedSessions
+from training.runs import Run, load_model, open_run, write_atomically
+from training.settings import TrainingSettings
+from training.transformer_onnx import INPUTS, Scorer, example_inputs, transformer_graph
+from training.triton_config import ALL_MODELS, Device, VersionSpec, all_configs, to_pbtxt
+from training.workflow_onnx import postprocess_graph, preprocess_graph
+
+if TYPE_CHECKING:
+    import onnx
+
+MODEL_FILE = "model.onnx"
+KEPT_VERSIONS = 3
+TOLERANCE = 1e-4
+"""Largest accepted difference between a score from onnxruntime and from torch."""
+PARITY_ROWS = 64
+TEMPORARY_PREFIX = ".exporting-"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedVersion:
+    """A version of all four models under `model_repository`."""
+
+    version: int
+    run_name: str
+    vocabulary_sha256: str
+    model_repository: Path
+
+
+def export(settings: TrainingSettings, run_name: str | None = None, device: Device = "cpu") -> ExportedVersion:
+    """Write the next version of preprocess, session_transformer, postprocess and session_recommender.
+
+    The ensemble's config.pbtxt is replaced last: until then a server that loads it gets the version before.
+    `device` is where Triton will run session_transformer. Raises RunError without a finished run, ExportError when
+    onnxruntime and torch disagree.
+    """
+    run = open_run(settings, run_name)
+    graphs = build_graphs(run)
+    repository = settings.model_repository
+    spec = VersionSpec(next_version(repository), run.vocabulary.sha256, device)
+    for name, config in all_configs(spec).items():
+        folder = repository / name
+        folder.mkdir(parents=True, exist_ok=True)
+        _publish(folder / str(spec.version), graphs.get(name))
+        write_atomically(folder / "config.pbtxt", to_pbtxt(config).encode())
+    _prune(repository)
+    return ExportedVersion(spec.version, run.name, spec.vocabulary_sha256, repository)
+
+
+def build_graphs(run: Run) -> dict[str, "onnx.ModelProto"]:
+    """The ONNX graph of each inner model, the transformer's checked against torch."""
+    vocabulary = run.vocabulary
+    sizes = vocabulary.item_count, vocabulary.event_type_count, vocabulary.gap_bucket_count
+    scorer = Scorer(load_model(run)).eval()
+    graph = transformer_graph(scorer, sizes)
+    check_parity(graph, scorer, sizes)
+    return {
+        PREPROCESS: preprocess_graph(vocabulary),
+        SESSION_TRANSFORMER: graph,
+        POSTPROCESS: postprocess_graph(vocabulary),
+    }
+
+
+def check_parity(graph: "onnx.ModelProto", scorer: Scorer, vocabulary_sizes: tuple[int, int, int]) -> None:
+    """Raises ExportError unless both give the same scores, and each other's candidates, on rows of every length."""
+    arguments = example_inputs(vocabulary_sizes, PARITY_ROWS)
+    with torch.inference_mode():
+        expected_index_BK, expected_BK = (output.numpy() for output in scorer(*arguments))
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    feed = {name.value: tensor.numpy() for name, tensor in zip(INPUTS, arguments, strict=True)}
+    index_BK, scores_BK = session.run(None, feed)
+    same_scores = np.allclose(scores_BK, expected_BK, rtol=0, atol=TOLERANCE)
+    # Items of nearly equal score may change places; anything else is another answer.
+    swapped = index_BK != expected_index_BK
+    gaps_BK = np.abs(np.diff(np.where(np.isfinite(expected_BK), expected_BK, 0.0), axis=1, append=0.0))
+    near_BK = (gaps_BK < TOLERANCE) | np.roll(gaps_BK < TOLERANCE, 1, axis=1)
+    if not same_scores or (swapped & ~near_BK).any():
+        raise ExportError("the exported graph and the trained model disagree: nothing was published")
+
+
+def popular_items(settings: TrainingSettings, run_name: str | None = None) -> list[tuple[str, float]]:
+    """The MAX_CANDIDATES items with most events in the run's sessions, best first, each with its share of them."""
+    run = open_run(settings, run_name)
+    item_index = EncodedSessions.load(run.sessions_file).item_index
+    counts = Counter(item_index[item_index >= FIRST_INDEX].tolist())
+    item_ids = run.vocabulary.item_ids
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:MAX_CANDIDATES]
+    return [(item_ids[index - FIRST_INDEX], count / counts.total()) for index, count in ranked]
+
+
+def next_version(repository: Path) -> int:
+    """One more than the highest version of any of the four models, so that all can have the same."""
+    return 1 + max((version for name in ALL_MODELS for version in _versions(repository / name)), default=0)
+
+
+def _publish(folder: Path, graph: "onnx.ModelProto | None") -> None:
+    """Write a version's folder under a temporary name, then rename it; an ensemble's is empty."""
+    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder.parent))
+    temporary.chmod(0o755)
+    if graph is not None:
+        (temporary / MODEL_FILE).write_bytes(graph.SerializeToString(deterministic=True))
+    try:
+        temporary.rename(folder)
+    except OSError as error:
+        shutil.rmtree(temporary)
+        raise ExportError(f"{folder} appeared meanwhile: another export is running, try again after it") from error
+
+
+def _prune(repository: Path) -> None:
+    """Keep the newest KEPT_VERSIONS of each model."""
+    for name in ALL_MODELS:
+        for version in _versions(repository / name)[:-KEPT_VERSIONS]:
+            shutil.rmtree(repository / name / str(version))
+
+
+def _versions(folder: Path) -> list[int]:
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal())
