@@ -10,7 +10,7 @@ class DataConfig:
 
     test_share: float = 0.1
     """Share of sessions, the newest by start, that training never sees; `evaluate` measures on them."""
-    validation_share: float = 0.1
+    validation_share: float = 0.05
     """Share of the remaining sessions, again the newest, that decide when to stop."""
     max_validation_cases: int = 3000
     """Next-item questions asked of the validation sessions after each epoch, spread evenly over them."""
@@ -38,7 +38,7 @@ class ModelConfig:
     """Transformer blocks, one after the other."""
     heads: int = 2
     """Attention heads in a block; must divide `width`."""
-    dropout: float = 0.3
+    dropout: float = 0.5
     """Share of activations dropped in training, on the input and in each block."""
 
     def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ _DEFAULT = TrainingConfig()
 
 RECIPES: dict[str, TrainingConfig] = {
     # The archive holds older events only, the newest are replayed later: nothing to keep back here.
-    "demo": replace(_DEFAULT, data=DataConfig(test_share=0.0, validation_share=0.05), time_limit_s=150),
+    "demo": replace(_DEFAULT, data=DataConfig(test_share=0.0), time_limit_s=150),
     "default": _DEFAULT,
     # Seconds on one core, for tests.
     "tiny": replace(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor as TorchTensor
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from feature_repo.schema import FIRST_INDEX, MAX_CANDIDATES, MAX_SESSION_LENGTH, PADDING_INDEX, Tensor
 from training.errors import ExportError
@@ -74,7 +75,8 @@ def transformer_graph(scorer: Scorer, vocabulary_sizes: tuple[int, int, int]) ->
     """The ONNX graph of `scorer`, any number of rows."""
     batch = torch.export.Dim("batch")
     arguments = example_inputs(vocabulary_sizes, rows=4)
-    with _quiet_exporter():
+    # The fused CPU kernel lays its output out otherwise than what the exporter puts in its place.
+    with _quiet_exporter(), sdpa_kernel(SDPBackend.MATH):
         program = torch.onnx.export(
             scorer.eval(),
             arguments,

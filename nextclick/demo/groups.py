@@ -43,17 +43,17 @@ class ConsumerGroups:
     def wait_until_consumed(self, messages: int, advance: Callable[[int], None]) -> None:
         """Return once every group has committed `messages` more than at the beginning.
 
-        `advance` gets the count that the slowest group has reached. Raises NextclickError when nothing moves for a
-        minute.
+        `advance` gets, again and again, the count that the slowest group has reached. Raises NextclickError when
+        nothing moves for a minute.
         """
         moved_at, reached = time.monotonic(), 0
         while reached < messages:
             time.sleep(POLL_S)
             committed = self._committed()
             now_reached = min(committed[group] - self._start[group] for group in self._groups)
+            advance(now_reached)
             if now_reached > reached:
                 moved_at, reached = time.monotonic(), now_reached
-                advance(reached)
             elif time.monotonic() - moved_at > STALLED_AFTER_S:
                 slowest = min(self._groups, key=lambda group: committed[group])
                 raise NextclickError(

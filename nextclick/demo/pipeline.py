@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 from feature_repo.errors import NextclickError
 from feature_repo.schema import EVENTS_TOPIC, Event
 from nextclick.demo.split import Split, label, split_newest
-from nextclick.stack.addresses import KAFKA, REDIS, TRITON, Addresses, apply_to_environment
+from nextclick.stack.addresses import KAFKA, REDIS, TRITON, apply_to_environment
 from nextclick.stack.client import SupervisorClient
+from nextclick.stack.settings import StackSettings
 
 if TYPE_CHECKING:
     from nextclick.datasets.dataset import Dataset
     from nextclick.demo.replay import Answer
     from training.train import EpochReport, TrainingResult
+
+READERS = ("stream", "archive")
+APPLICATIONS = (*READERS, "serve")
+"""Verbs that the demo leaves running."""
 
 NEWEST_EVENT_AGE_MS = 60_000
 """The data is moved in time so that its newest event is this old when the replay is prepared."""
@@ -52,14 +57,11 @@ class Options:
 class Demo:
     """One run on a stack that is up. Its ids are its own, so that runs on the same stack do not meet."""
 
-    def __init__(self, options: Options, addresses: Addresses, client: SupervisorClient, steps: Steps) -> None:
+    def __init__(self, options: Options, run: str, client: SupervisorClient, steps: Steps) -> None:
         self.options = options
+        self.run = run
         self.client = client
         self.steps = steps
-        self.home = addresses.home
-        self.run = f"demo{datetime.now(UTC):%m%d%H%M%S}"
-        self.folder = addresses.home / "demo"
-        self._isolate()
 
     def execute(self) -> dict[str, Any]:
         """Run every step; the numbers of the result, ready for JSON."""
@@ -94,6 +96,7 @@ class Demo:
     def stream(self, history: Sequence[Event], dataset: "Dataset") -> None:
         """Catalogue into store and file; events through Kafka into online store and archive."""
         from nextclick.demo.groups import ConsumerGroups
+        from nextclick.demo.services import start_application
         from streaming.settings import StreamingSettings
         from streaming.topics import ensure_topics
 
@@ -105,8 +108,9 @@ class Demo:
         )
         groups.begin_at_end()
         self._write_catalogue(dataset)
-        for verb in ("stream", "archive"):
-            self._start(verb)
+        for verb in READERS:
+            self.steps.note(f"starting nextclick {verb}")
+            start_application(self.client, verb)
         self._produce(history)
         groups.wait_until_consumed(len(history), self._advance_while_alive)
         groups.close()
@@ -124,12 +128,6 @@ class Demo:
         writer.write_items(dataset.items)
         writer.close()
 
-    def _start(self, verb: str) -> None:
-        from nextclick.demo.services import start_application
-
-        self.steps.note(f"starting nextclick {verb}")
-        start_application(self.client, self.home, verb)
-
     def _produce(self, history: Sequence[Event]) -> None:
         from streaming.events import event_to_json
 
@@ -140,8 +138,11 @@ class Demo:
         producer.close()
 
     def _advance_while_alive(self, completed: int) -> None:
+        from nextclick.demo.services import check_alive
+
         self.steps.advance(completed)
-        self._check_alive("stream", "archive")
+        for verb in READERS:
+            check_alive(self.client, verb)
 
     # --- training ---------------------------------------------------------------------------------------------
 
@@ -174,7 +175,7 @@ class Demo:
         from nextclick.demo.services import start_gateway
 
         self.steps.begin("start the gateway")
-        return start_gateway(self.client, self.home)
+        return start_gateway(self.client)
 
     def replay(self, sessions: Sequence[Sequence[Event]], gateway: str, exclude_seen: bool) -> list["Answer"]:
         """Send the newest sessions event by event and ask the gateway after each."""
@@ -224,42 +225,42 @@ class Demo:
             **operations(answers),
         }
 
-    # --- surroundings -----------------------------------------------------------------------------------------
-
-    def _isolate(self) -> None:
-        """Groups, archive, catalogue and runs of the demo's own; child processes inherit them."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir(parents=True)
-        os.environ.update(
-            CONSUMER_GROUP=f"{self.run}-streaming",
-            ARCHIVE_GROUP=f"{self.run}-archive",
-            ARCHIVE_PATH=str(self.folder / "archive"),
-            ARCHIVE_FLUSH_SECONDS="1",
-            ITEMS_PATH=str(self.folder / "items.parquet"),
-            RUNS_PATH=str(self.folder / "runs"),
-        )
-
-    def _check_alive(self, *verbs: str) -> None:
-        from nextclick.demo.services import check_alive
-
-        check_alive(self.client, list(verbs))
-
 
 def run_demo(options: Options, steps: Steps) -> dict[str, Any]:
     """Bring the stack up, run the demo on it and leave everything running when it went well.
 
     Whatever was started ends with this process if it fails or is interrupted. Raises NextclickError.
     """
+    from nextclick.stack.definitions import definitions_applied
     from nextclick.stack.local import up
 
-    steps.begin("start Kafka, Redis and Triton")
-    with up(progress=lambda part, doing: steps.note(f"{part}: {doing}")) as stack:
-        addresses = apply_to_environment(require=(KAFKA, REDIS, TRITON))
-        with SupervisorClient(addresses.home) as client:
-            result = Demo(options, addresses, client, steps).execute()
-            client.keep(["stream", "archive", "serve"])
-            stack.keep()
+    steps.begin("start Kafka, Redis, Triton")
+    run = _isolate(StackSettings().nextclick_home)
+    with definitions_applied():
+        stack = up(progress=lambda part, doing: steps.note(f"{part}: {doing}"))
+        steps.note("applying Feast definitions")
+    with stack, SupervisorClient(apply_to_environment(require=(KAFKA, REDIS, TRITON)).home) as client:
+        result = Demo(options, run, client, steps).execute()
+        client.keep(APPLICATIONS)
+        stack.keep()
     return result
+
+
+def _isolate(home: Path) -> str:
+    """Name this run, and give it groups, archive, catalogue and runs of its own; child processes inherit them."""
+    run = f"demo{datetime.now(UTC):%m%d%H%M%S}"
+    folder = home / "demo"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    os.environ.update(
+        CONSUMER_GROUP=f"{run}-streaming",
+        ARCHIVE_GROUP=f"{run}-archive",
+        ARCHIVE_PATH=str(folder / "archive"),
+        ARCHIVE_FLUSH_SECONDS="1",
+        ITEMS_PATH=str(folder / "items.parquet"),
+        RUNS_PATH=str(folder / "runs"),
+    )
+    return run
 
 
 def _producer() -> Any:

@@ -15,17 +15,19 @@ def run(
 
     Example: `nextclick up && eval "$(nextclick up --print-env)"`
     """
+    from nextclick.stack.definitions import definitions_applied
     from nextclick.stack.local import print_env as environment
     from nextclick.stack.local import up
 
     parts = [part.strip() for part in only.split(",") if part.strip()] or None
     if print_env:
-        with up(parts) as stack:
+        with definitions_applied(), up(parts) as stack:
             stack.keep()
         typer.echo("\n".join(environment(stack.addresses)))
         return
     with (
         console.status("starting the stack") as line,
+        definitions_applied(),
         up(parts, progress=lambda part, doing: line.update(f"{part}: {doing}")) as stack,
     ):
         stack.keep()

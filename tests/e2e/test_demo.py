@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nextclick.stack.processes import marked
+from nextclick.stack.leftovers import remaining
 from tests.planted_sessions import planted_events
 
 GONE_WITHIN_S = 60
@@ -44,7 +44,7 @@ def command(data: Path, *more: str) -> list[str]:
 
 def wait_until_nothing_is_left(home: Path) -> None:
     give_up = time.monotonic() + GONE_WITHIN_S
-    while left := list(marked(home)):
+    while left := remaining(home):
         assert time.monotonic() < give_up, f"still running: {left}"
         time.sleep(0.1)
 
@@ -65,11 +65,10 @@ def test_the_demo_measures_what_came_over_the_wire_and_down_ends_all(
         assert model > max(baselines)
         assert "grpcurl -plaintext" in done.stdout
     subprocess.run([sys.executable, "-m", "nextclick", "down"], env=environment, check=True)
-    assert list(marked(home)) == []
+    assert not remaining(home)
 
 
-@pytest.mark.parametrize("step", ["stream", "train"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(("step", "number"), [("stream", signal.SIGINT), ("train", signal.SIGKILL)])
 def test_an_interrupted_demo_leaves_nothing_running(
     data: Path, environment: dict[str, str], step: str, number: signal.Signals
 ) -> None:
@@ -79,7 +78,7 @@ def test_an_interrupted_demo_leaves_nothing_running(
     while not reached.exists():
         assert process.poll() is None, "the demo ended by itself"
         time.sleep(0.05)
-    assert list(marked(home))
+    assert remaining(home)
     process.send_signal(number)
     process.wait(60)
     wait_until_nothing_is_left(home)

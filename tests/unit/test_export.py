@@ -116,7 +116,7 @@ def test_an_export_that_fails_leaves_the_ensemble_as_it_was(
 def untrained(items: int) -> tuple[Scorer, tuple[int, int, int]]:
     torch.manual_seed(items)
     vocabulary = Vocabulary(tuple(map(str, range(items))), ("view",), ("x",), (0, 1000))
-    model = SessionTransformer(vocabulary, ModelConfig(width=8, blocks=1, heads=1))
+    model = SessionTransformer(vocabulary, ModelConfig(width=8, blocks=2, heads=2))
     torch.nn.init.normal_(model.items.item_embedding.weight)
     return Scorer(model).eval(), (vocabulary.item_count, vocabulary.event_type_count, vocabulary.gap_bucket_count)
 
