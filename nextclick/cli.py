@@ -22,15 +22,21 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+SERVERS = ("stream", "archive", "serve")
 for verb in (up, status, down, demo, stream, archive, train, evaluate, export, serve, recommend):
     commands.command(name=verb.__name__.rpartition(".")[2])(verb.run)
 
 
 @commands.callback()
-def configure(verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more, on standard error.")) -> None:
+def configure(
+    context: typer.Context,
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more, on standard error."),
+) -> None:
+    """Set logging up: servers tell what they do, the other verbs have progress bars and tables for that."""
+    usual = logging.INFO if context.invoked_subcommand in SERVERS else logging.WARNING
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for ours in ("nextclick", "feature_repo", "streaming", "training", "serving"):
-        logging.getLogger(ours).setLevel(logging.DEBUG if verbose else logging.INFO)
+        logging.getLogger(ours).setLevel(logging.DEBUG if verbose else usual)
     # Its event loop reports every task above 0.1 s, which a busy machine has many of.
     logging.getLogger("kafka.net.selector").setLevel(logging.WARNING if verbose else logging.ERROR)
 

@@ -89,9 +89,10 @@ def print_result(result: dict[str, Any]) -> None:
     _print_operations(result)
     session, gateway = result["example_session"], result["gateway"]
     body = f'{{"session_id": "{session}", "page_size": 5}}'
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
     console.print("\nThe stack keeps running (`nextclick down` ends it). Try:", highlight=False)
-    console.print(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.v1.Recommender/Recommend", soft_wrap=True)
-    console.print(f"  nextclick recommend --gateway {gateway} --session-id {session}", soft_wrap=True)
+    console.print(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.v1.Recommender/Recommend", **plain)
+    console.print(f"  nextclick recommend --gateway {gateway} --session-id {session}", **plain)
 
 
 def _print_accuracy(result: dict[str, Any]) -> None:
