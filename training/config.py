@@ -39,7 +39,7 @@ class ModelConfig:
     heads: int = 2
     """Attention heads in a block; must divide `width`."""
     dropout: float = 0.5
-    """Share of activations dropped in training, on the input and in each block."""
+    """Share of activations dropped in training, of the input and of what each layer adds; attention is left whole."""
 
     def __post_init__(self) -> None:
         _check(self.width > 0 and self.blocks > 0 and self.heads > 0, "width, blocks and heads must be positive")

@@ -45,7 +45,7 @@ class Block(nn.Module):
         # a training window learns what the last column, the only one served, will use.
         self.distance_bias_HT = nn.Parameter(torch.zeros(config.heads, MAX_SESSION_LENGTH))
         self.heads = config.heads
-        self.dropout = config.dropout
+        self.dropout = nn.Dropout(config.dropout)
         self.attention_norm = nn.LayerNorm(width)
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
@@ -63,15 +63,11 @@ class Block(nn.Module):
         key_BHTE, value_BHTE = (self._split(part) for part in self.key_value(normed_BTD).chunk(2, dim=-1))
         bias_HTT = self.distance_bias_HT[:, _distance(normed_BTD.shape[1], normed_BTD.device)]
         bias_BHTT = torch.where(mask_B1TT, bias_HTT, -torch.inf)[:, :, queries].to(query_BHTE.dtype)
-        attended_BHTE = F.scaled_dot_product_attention(query_BHTE, key_BHTE, value_BHTE, bias_BHTT, self._drop)
+        attended_BHTE = F.scaled_dot_product_attention(query_BHTE, key_BHTE, value_BHTE, bias_BHTT)
         attended_BTD = self.attention_out(attended_BHTE.transpose(1, 2).flatten(2))
-        hidden_BTD = hidden_BTD + F.dropout(attended_BTD, self._drop)
+        hidden_BTD = hidden_BTD + self.dropout(attended_BTD)
         forward_BTD = self.down(F.gelu(self.up(self.forward_norm(hidden_BTD))))
-        return hidden_BTD + F.dropout(forward_BTD, self._drop)
-
-    @property
-    def _drop(self) -> float:
-        return self.dropout if self.training else 0.0
+        return hidden_BTD + self.dropout(forward_BTD)
 
     def _split(self, x_BTD: Tensor) -> Tensor:
         return x_BTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
