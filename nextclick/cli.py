@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 an error that was explained, 2 wrong usage, 130 interrupte
 """
 
 import logging
+import os
 import sys
 
 import typer
@@ -56,6 +57,8 @@ def _settings_problem(error: ValidationError) -> str:
 
 def app() -> None:
     """Run the command line."""
+    # Before torch is imported: its threads, when idle, must not spin against the servers on the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         commands()
     except NextclickError as error:
