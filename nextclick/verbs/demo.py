@@ -19,7 +19,7 @@ def run(
     ),
     path: Path | None = typer.Option(None, help="Folder or file of the data set; MovieLens is fetched without it."),
     limit: int | None = typer.Option(None, help="Read only that many of the oldest events."),
-    replay_events: int = typer.Option(1500, min=2, help="How many of the newest events to hold out and replay."),
+    replay_events: int = typer.Option(3000, min=2, help="How many of the newest events to hold out and replay."),
     recipe: str = typer.Option("demo", help="Named configuration of `training/config.py`."),
     json_file: JsonOption = None,
 ) -> None:
