@@ -1,5 +1,8 @@
 """`nextclick demo`: public data through every stage, measured by the answers that come back over gRPC."""
 
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -92,7 +95,10 @@ def print_result(result: dict[str, Any]) -> None:
     plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
     console.print("\nThe stack keeps running (`nextclick down` ends it). Try:", highlight=False)
     console.print(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.v1.Recommender/Recommend", **plain)
-    console.print(f"  nextclick recommend --gateway {gateway} --session-id {session}", **plain)
+    nextclick = (
+        "nextclick" if shutil.which("nextclick") else os.path.relpath(Path(sys.executable).with_name("nextclick"))
+    )
+    console.print(f"  {nextclick} recommend --gateway {gateway} --session-id {session}", **plain)
 
 
 def _print_accuracy(result: dict[str, Any]) -> None:
