@@ -1,6 +1,7 @@
 """The stack that integration and end-to-end tests share: started once for the whole run, ended with it."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """State of the tests lies in a folder of their own; what `nextclick up` installs is shared with the checkout."""
     tools = os.environ.get("NEXTCLICK_TOOLS") or str(PROJECT / ".nextclick" / "tools")
     home = tmp_path_factory.mktemp("home")
+    # A run in the background has SIGINT ignored, and so would every process that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEXTCLICK_TOOLS", tools)
         patch.setenv("NEXTCLICK_HOME", str(home))
