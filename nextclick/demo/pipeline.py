@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feature_repo.errors import NextclickError
 from feature_repo.schema import EVENTS_TOPIC, Event
 from nextclick.demo.split import Split, label, split_newest
 from nextclick.stack.addresses import KAFKA, REDIS, TRITON, apply_to_environment
@@ -217,7 +216,7 @@ class Demo:
             "replayed_sessions": len(split.replayed),
             "predictions": sum(answer.next_item is not None for answer in answers),
             "seen_items_excluded": exclude_seen,
-            "accuracy_at_10": {name: asdict(scores) for name, scores in accuracy.items()},
+            "accuracy": {name: asdict(scores) for name, scores in accuracy.items()},
             "training": {"run": training.run.name, "epochs": training.epochs, "seconds": round(training.seconds, 1)},
             "model_version": version,
             "gateway": gateway,
@@ -294,6 +293,4 @@ def _item_lists(history: Sequence[Event]) -> list[list[str]]:
     sessions: dict[str, list[str]] = {}
     for event in history:
         sessions.setdefault(event.session_id, []).append(event.item_id)
-    if not sessions:
-        raise NextclickError("no events to learn from")
     return list(sessions.values())

@@ -2,34 +2,23 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from nextclick.demo.replay import PAGE_SIZE, Answer
 from training.baselines import Recommender
+from training.metrics import Metrics, summarise
 
 
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """Means over the predictions, each for the one real next item among the top PAGE_SIZE of the whole catalogue."""
-
-    hit_rate: float
-    ndcg: float
-    mrr: float
+def accuracy(pages: Sequence[Sequence[str]], next_items: Sequence[str]) -> Metrics:
+    """Metrics of ranked pages, each for the one real next item; an item beyond its page counts as a miss."""
+    pairs = zip(pages, next_items, strict=True)
+    ranks = [page.index(item) + 1.0 if item in page else math.inf for page, item in pairs]
+    return summarise(torch.tensor(ranks))
 
 
-def accuracy(pages: Sequence[Sequence[str]], next_items: Sequence[str]) -> Accuracy:
-    """HR@10, NDCG@10 and MRR@10 of ranked pages; with one relevant item the ideal DCG is 1."""
-    ranks = [page.index(item) + 1 if item in page else 0 for page, item in zip(pages, next_items, strict=True)]
-    hits = [rank for rank in ranks if rank]
-    return Accuracy(
-        hit_rate=len(hits) / len(ranks),
-        ndcg=sum(1 / math.log2(rank + 1) for rank in hits) / len(ranks),
-        mrr=sum(1 / rank for rank in hits) / len(ranks),
-    )
-
-
-def compare(answers: Sequence[Answer], baselines: Mapping[str, Recommender], exclude_seen: bool) -> dict[str, Accuracy]:
+def compare(answers: Sequence[Answer], baselines: Mapping[str, Recommender], exclude_seen: bool) -> dict[str, Metrics]:
     """Accuracy by name: the gateway's answers first, then each baseline on the same events."""
     asked = [answer for answer in answers if answer.next_item is not None]
     next_items = [answer.next_item or "" for answer in asked]

@@ -4,7 +4,7 @@
 def run() -> None:
     """Consume the topic `events` and write Parquet files by event date under ARCHIVE_PATH, until SIGTERM or Ctrl-C.
 
-    Example: `ARCHIVE_PATH=/data/archive nextclick archive`
+    Example: `ARCHIVE_PATH=./archive nextclick archive`
     """
     from nextclick.stack.addresses import KAFKA, apply_to_environment
 

@@ -104,8 +104,8 @@ def print_result(result: dict[str, Any]) -> None:
 def _print_accuracy(result: dict[str, Any]) -> None:
     seen = "excluded" if result["seen_items_excluded"] else "included"
     table = Table("next item of the live sessions", "HR@10", "NDCG@10", "MRR@10")
-    for name, scores in result["accuracy_at_10"].items():
-        table.add_row(name, *(f"{scores[metric]:.4f}" for metric in ("hit_rate", "ndcg", "mrr")))
+    for name, scores in result["accuracy"].items():
+        table.add_row(name, *(f"{scores[metric]:.4f}" for metric in ("hr_at_10", "ndcg_at_10", "mrr_at_10")))
     console.print(table)
     console.print(
         f"{result['predictions']} predictions over gRPC, ranked among all {result['dataset']['items']} items, "

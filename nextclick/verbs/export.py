@@ -14,7 +14,7 @@ def run(
 ) -> None:
     """Write a new version of the ensemble into MODEL_REPOSITORY and switch Triton to it without a pause.
 
-    Example: `nextclick export --run 20260101T120000`
+    Example: `nextclick export --json version.json`
     """
     with console.status("exporting") as line:
         version = publish(run_name, line.update) if load else write_version(run_name)
@@ -32,20 +32,18 @@ def write_version(run_name: str | None) -> str:
 
 def publish(run_name: str | None, note: Callable[[str], None]) -> str:
     """Write a version, have Triton serve it, and store the popular items that the gateway falls back on."""
-    import os
-
     from feature_repo.online_store import OnlineStoreWriter
     from nextclick.stack.addresses import REDIS, TRITON, apply_to_environment
     from training.export import popular_items
     from training.registry import load
     from training.settings import TrainingSettings
 
-    apply_to_environment(require=(REDIS, TRITON))
+    addresses = apply_to_environment(require=(REDIS, TRITON))
     settings = TrainingSettings()
     note("writing ONNX models")
     version = write_version(run_name)
     note(f"Triton loads version {version}")
-    load(os.environ[TRITON], int(version))
+    load(addresses.triton_grpc_url, int(version))
     writer = OnlineStoreWriter(settings)
     writer.write_popular_items(popular_items(settings, run_name))
     writer.close()

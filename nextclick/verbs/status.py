@@ -25,7 +25,8 @@ def print_status() -> None:
     """Print the table for people."""
     from nextclick.stack.local import status
 
-    table = Table("part", "state", "address", "pid", "log", box=None, pad_edge=False)
+    table = Table("part", "state", "address", "pid", box=None, pad_edge=False)
+    table.add_column("log", overflow="fold")
     for row in status():
         table.add_row(row.name, row.state, row.address, str(row.pid or ""), str(row.log or ""))
     console.print(table)

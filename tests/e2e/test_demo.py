@@ -61,7 +61,7 @@ def test_the_demo_measures_what_came_over_the_wire_and_down_ends_all(
         result = json.loads(numbers.read_text())
         assert result["errors"] == result["degraded"] == result["not_fresh"] == 0
         # A walk's first step is not certain yet, every other one is.
-        model, *baselines = (result["accuracy_at_10"][name]["ndcg"] for name in _names(result))
+        model, *baselines = (result["accuracy"][name]["ndcg_at_10"] for name in _names(result))
         assert model > max(baselines)
         assert "grpcurl -plaintext" in done.stdout
     subprocess.run([sys.executable, "-m", "nextclick", "down"], env=environment, check=True)
@@ -85,5 +85,5 @@ def test_an_interrupted_demo_leaves_nothing_running(
 
 
 def _names(result: dict[str, dict[str, object]]) -> list[str]:
-    names = list(result["accuracy_at_10"])
+    names = list(result["accuracy"])
     return ["nextclick", *(name for name in names if name != "nextclick")]

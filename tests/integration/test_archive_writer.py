@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from feature_repo.archive_schema import EVENT_ARCHIVE_SCHEMA
 from feature_repo.schema import Event, EventType
 from streaming.archive import run_archive
 from streaming.settings import StreamingSettings
+from tests.integration.stage_thread import running, wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender
@@ -49,34 +48,14 @@ def _ids(events: list[Event]) -> list[str]:
     return sorted(event.event_id for event in events)
 
 
-def _wait(what: str, is_true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, f"waited {seconds} s for: {what}"
-        time.sleep(0.05)
-
-
-@contextmanager
-def _archive(settings: StreamingSettings) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=run_archive, args=(settings, stop))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(30)
-    assert not thread.is_alive()
-
-
 def test_every_event_is_archived_under_its_date_and_bad_messages_are_left_out(
     settings: StreamingSettings, sender: "Sender", run_id: str
 ) -> None:
     events = _events(run_id, 1200)
-    with _archive(settings):
+    with running(run_archive, settings):
         sender.raw(b"s", b"not json")
         sender.events(events)
-        _wait("the archive to be complete", lambda: len(_archived(settings)) == len(events))
+        wait_until("the archive to be complete", lambda: len(_archived(settings)) == len(events))
     assert _archived(settings) == _ids(events)
     dates = {path.name for path in settings.archive_path.iterdir()}
     assert dates == {"event_date=2023-11-14", "event_date=2023-11-15"}
@@ -88,12 +67,12 @@ def test_a_stop_writes_what_is_buffered_and_a_restart_repeats_nothing(
     events = _events(run_id, 600)
     first = settings.model_copy(update={"archive_flush_seconds": 0.05, "consumer_batch_size": 50})
     sender.events(events[:300])
-    with _archive(first):
-        _wait("a first file", lambda: bool(_archived(settings)))
+    with running(run_archive, first):
+        wait_until("a first file", lambda: bool(_archived(settings)))
     sender.events(events[300:])
-    with _archive(settings):
-        _wait("the archive to be complete", lambda: len(_archived(settings)) >= len(events))
-    with _archive(settings):
+    with running(run_archive, settings):
+        wait_until("the archive to be complete", lambda: len(_archived(settings)) >= len(events))
+    with running(run_archive, settings):
         time.sleep(1)
     assert _archived(settings) == _ids(events)
 
@@ -107,8 +86,8 @@ def test_a_crash_between_write_and_commit_repeats_nothing(
     assert _archived(settings)
     sender.events(events[300:])
     cut_elsewhere = settings.model_copy(update={"archive_flush_rows": 40, "consumer_batch_size": 30})
-    with _archive(cut_elsewhere):
-        _wait("the archive to be complete", lambda: len(_archived(settings)) >= len(events))
+    with running(run_archive, cut_elsewhere):
+        wait_until("the archive to be complete", lambda: len(_archived(settings)) >= len(events))
     assert _archived(settings) == _ids(events)
 
 
@@ -127,11 +106,11 @@ def _crash_before_commit(settings: StreamingSettings) -> None:
 
 def test_two_writers_share_the_work(settings: StreamingSettings, sender: "Sender", run_id: str) -> None:
     events = _events(run_id, 600)
-    with _archive(settings):
+    with running(run_archive, settings):
         sender.events(events[:200])
-        with _archive(settings):
+        with running(run_archive, settings):
             sender.events(events[200:400])
-            _wait("two thirds", lambda: len(_archived(settings)) >= 400)
+            wait_until("two thirds", lambda: len(_archived(settings)) >= 400)
         sender.events(events[400:])
-        _wait("the archive to be complete", lambda: len(_archived(settings)) >= len(events))
+        wait_until("the archive to be complete", lambda: len(_archived(settings)) >= len(events))
     assert _archived(settings) == _ids(events)

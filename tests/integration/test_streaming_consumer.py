@@ -8,11 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +22,7 @@ from feature_repo.schema import Event, EventType
 from feature_repo.session import Session, fold
 from streaming.consumer import run_consumer
 from streaming.settings import StreamingSettings
+from tests.integration.stage_thread import running, wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender
@@ -54,31 +52,11 @@ def _expected(events: list[Event]) -> dict[str, Session]:
     return sessions
 
 
-def _wait(what: str, is_true: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, f"waited {seconds} s for: {what}"
-        time.sleep(0.05)
-
-
 def _wait_for_store(settings: StreamingSettings, events: list[Event]) -> None:
     expected = _expected(events)
     writer = OnlineStoreWriter(settings)
-    _wait("the store to show every event", lambda: writer.read_sessions(expected) == expected)
+    wait_until("the store to show every event", lambda: writer.read_sessions(expected) == expected)
     writer.close()
-
-
-@contextmanager
-def _consumer(settings: StreamingSettings) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=run_consumer, args=(settings, stop))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(30)
-    assert not thread.is_alive()
 
 
 def _start_process(settings: StreamingSettings) -> subprocess.Popen[bytes]:
@@ -122,7 +100,7 @@ def test_shuffled_and_repeated_events_become_the_same_sessions(
     events = _events(run_id, 1500)
     shuffled = events + random.sample(events, 300)
     random.shuffle(shuffled)
-    with _consumer(streaming_settings):
+    with running(run_consumer, streaming_settings):
         sender.events(shuffled[:900])
         sender.events(shuffled[900:])
         _wait_for_store(streaming_settings, events)
@@ -135,7 +113,7 @@ def test_a_small_memory_reads_cold_sessions_back(
     settings = streaming_settings.model_copy(update={"hot_sessions": 2, "consumer_batch_size": 7})
     events = _events(run_id, 300)
     sender.events(events)
-    with _consumer(settings):
+    with running(run_consumer, settings):
         _wait_for_store(settings, events)
 
 
@@ -151,13 +129,13 @@ def test_what_is_no_event_becomes_a_dead_letter_and_holds_nothing_up(
         (None, b"{}"),
         (b"s", b"x" * 1_000_000),
     ]
-    with _consumer(streaming_settings):
+    with running(run_consumer, streaming_settings):
         for key, value in sent:
             sender.raw(key, value)
         sender.events([event])
         _wait_for_store(streaming_settings, [event])
         letters = _dead_letters(streaming_settings, len(sent))
-        _wait("offsets to be committed", lambda: _offsets(streaming_settings) == (len(sent) + 1, len(sent) + 1))
+        wait_until("offsets to be committed", lambda: _offsets(streaming_settings) == (len(sent) + 1, len(sent) + 1))
     by_offset = sorted(letters, key=lambda letter: int(letter[2]["offset"]))
     assert [(key, value) for key, value, _ in by_offset] == sent
     assert [headers["field"] for *_, headers in by_offset] == ["event", "event_type", "event", "event_id", "event"]
@@ -173,14 +151,14 @@ def test_a_consumer_that_ends_and_starts_again_loses_and_repeats_nothing(
     events = _events(run_id, 6000, sessions=200)
     sender.events(events[:4000])
     process = _start_process(streaming_settings)
-    _wait("the first batch", lambda: _offsets(streaming_settings)[0] > 0)
+    wait_until("the first batch", lambda: _offsets(streaming_settings)[0] > 0)
     process.send_signal(how)
     assert process.wait(20) == (-how if how is signal.SIGKILL else 0)
     sender.events(events[4000:])
     second = _start_process(streaming_settings)
     try:
         _wait_for_store(streaming_settings, events)
-        _wait("offsets to be committed", lambda: _offsets(streaming_settings) == (6000, 6000))
+        wait_until("offsets to be committed", lambda: _offsets(streaming_settings) == (6000, 6000))
     finally:
         second.terminate()
     assert second.wait(20) == 0
@@ -190,10 +168,10 @@ def test_sessions_move_between_consumers_without_loss(
     streaming_settings: StreamingSettings, sender: "Sender", run_id: str
 ) -> None:
     events = _events(run_id, 900)
-    with _consumer(streaming_settings):
+    with running(run_consumer, streaming_settings):
         sender.events(events[:300])
         _wait_for_store(streaming_settings, events[:300])
-        with _consumer(streaming_settings):
+        with running(run_consumer, streaming_settings):
             sender.events(events[300:600])
             _wait_for_store(streaming_settings, events[:600])
         sender.events(events[600:])
@@ -209,11 +187,11 @@ def _free_port() -> int:
 def test_metrics_count_what_happened(streaming_settings: StreamingSettings, sender: "Sender", run_id: str) -> None:
     settings = streaming_settings.model_copy(update={"metrics_port": _free_port()})
     events = _events(run_id, 5)
-    with _consumer(settings):
+    with running(run_consumer, settings):
         sender.raw(b"s", b"{}")
         sender.events(events)
-        _wait("offsets to be committed", lambda: _offsets(settings) == (6, 6))
-        _wait(
+        wait_until("offsets to be committed", lambda: _offsets(settings) == (6, 6))
+        wait_until(
             "the counters",
             lambda: 'nextclick_events_total{event_type="view",result="written"} 5.0' in _metrics(settings),
         )
@@ -235,7 +213,7 @@ def test_a_store_that_is_away_delays_events_but_loses_none(
     )
     events = _events(run_id, 50)
     sender.events(events)
-    with _consumer(settings):
+    with running(run_consumer, settings):
         time.sleep(1)
         assert _offsets(settings) == (0, 50)
         server = subprocess.Popen(
@@ -251,9 +229,9 @@ def test_a_store_that_is_away_delays_events_but_loses_none(
             stdout=subprocess.DEVNULL,
         )
         try:
-            _wait("the store to be back", lambda: _is_up(settings))
+            wait_until("the store to be back", lambda: _is_up(settings))
             _wait_for_store(settings, events)
-            _wait("offsets to be committed", lambda: _offsets(settings) == (50, 50))
+            wait_until("offsets to be committed", lambda: _offsets(settings) == (50, 50))
         finally:
             server.terminate()
             server.wait(10)

@@ -24,20 +24,20 @@ class Constant:
 
 def test_accuracy_of_known_ranks() -> None:
     scores = accuracy([["a", "b"], ["a", "b"], ["a", "b"]], ["a", "b", "c"])
-    assert scores.hit_rate == pytest.approx(2 / 3)
-    assert scores.ndcg == pytest.approx((1 + 1 / math.log2(3)) / 3)
-    assert scores.mrr == pytest.approx((1 + 1 / 2) / 3)
+    assert scores.hr_at_10 == pytest.approx(2 / 3)
+    assert scores.ndcg_at_10 == pytest.approx((1 + 1 / math.log2(3)) / 3)
+    assert scores.mrr_at_10 == pytest.approx((1 + 1 / 2) / 3)
 
 
 def test_only_answers_with_a_next_item_are_scored() -> None:
     scores = compare([answer("x", ["x"]), answer(None, ["x"])], {"constant": Constant()}, exclude_seen=True)
-    assert scores["nextclick"].hit_rate == 1.0
-    assert scores["constant"].hit_rate == 1.0
+    assert scores["nextclick"].hr_at_10 == 1.0
+    assert scores["constant"].hr_at_10 == 1.0
 
 
 def test_a_failed_call_counts_as_a_miss() -> None:
     scores = compare([answer("x", [], error="UNAVAILABLE"), answer("x", ["x"])], {}, exclude_seen=True)
-    assert scores["nextclick"].hit_rate == 0.5
+    assert scores["nextclick"].hr_at_10 == 0.5
 
 
 def test_operations_count_what_went_wrong() -> None:
