@@ -75,6 +75,9 @@ def _call(address: str, request: "RecommendRequest", timeout: float) -> "Recomme
         try:
             return RecommenderStub(channel).Recommend(request, timeout=timeout)
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                hint = "start one with `nextclick serve`, or name another with --gateway"
+                raise NextclickError(f"no gateway answers at {address}: {hint}") from error
             raise NextclickError(f"gateway {address}: {error.code().name}: {error.details()}") from error
 
 
