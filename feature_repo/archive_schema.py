@@ -32,6 +32,7 @@ ITEM_SCHEMA = pa.schema(
         pa.field("brand", pa.string(), nullable=False),
         pa.field("price", pa.float64()),
         pa.field("available", pa.bool_(), nullable=False),
+        pa.field("tags", pa.list_(pa.string())),
     ]
 )
 

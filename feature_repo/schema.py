@@ -18,14 +18,27 @@ MAX_ID_LENGTH = 256
 MAX_ATTRIBUTES = 32
 MAX_EVENT_BYTES = 64 * 1024
 
+MAX_HISTORY_LENGTH = 200
+"""Events kept of a user over all sessions and devices, the newest."""
+
+MAX_CLOCK_SKEW = timedelta(minutes=5)
+"""How far an event's time may lie after the time of its message: clocks differ."""
+
 SESSION_GAP = timedelta(minutes=30)
-"""Inactivity that closes a session."""
+"""Inactivity that closes a session: what comes after it begins a new visit under the same session_id."""
 
 SESSION_TTL = timedelta(days=30)
 """Age of its newest event at which a stored session is stale. Our reader enforces it; Feast does not, online."""
 
+HISTORY_TTL = timedelta(days=180)
 ITEM_TTL = timedelta(days=365)
 POPULAR_ITEMS_TTL = timedelta(days=30)
+
+POPULARITY_HALF_LIFE = timedelta(days=1)
+"""Age at which an event counts half in `popular_items`."""
+
+MAX_POPULAR_ITEMS = 1000
+"""Items kept of one scope of `popular_items` in one shard; below that number counts are exact."""
 
 DEFAULT_PAGE_SIZE = 10
 MAX_PAGE_SIZE = 100
@@ -86,17 +99,20 @@ class Item:
     brand: str = ""
     price: float | None = None
     available: bool = True
+    tags: tuple[str, ...] = ()
 
 
 # --- names in Kafka -----------------------------------------------------------------------------------------------
 
 EVENTS_TOPIC = "events"
+ITEMS_TOPIC = "items"
 DEAD_LETTER_TOPIC = "events.dlq"
 
 # --- names in Feast -----------------------------------------------------------------------------------------------
 
 PROJECT = "nextclick"
 SESSION_EVENTS = "session_events"
+USER_HISTORY = "user_history"
 ITEM_PROFILE = "item_profile"
 POPULAR_ITEMS = "popular_items"
 FEATURE_SERVICE = "recommendation"

@@ -1,9 +1,11 @@
 """The pure fold of events into a session, shared by streaming (into the store) and serving (on top of the store)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from feature_repo.schema import MAX_SESSION_LENGTH, Event
+from feature_repo.schema import MAX_SESSION_LENGTH, SESSION_GAP, Event, EventType
+
+_GAP_MS = int(SESSION_GAP.total_seconds() * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,32 @@ class Session:
     def timestamp_ms(self) -> int:
         """Time of the newest event in ms since the epoch; 0 for a session without events."""
         return self.events[-1].timestamp_ms if self.events else 0
+
+    @property
+    def visit(self) -> tuple[Event, ...]:
+        """What a recommendation goes by: see `visit_of`."""
+        return visit_of(self.events)
+
+
+def visit_of(events: Sequence[Event]) -> tuple[Event, ...]:
+    """The newest visit among events in event-time order: those after the last gap longer than SESSION_GAP.
+
+    A remove_from_cart takes the add_to_cart it undoes with it, the newest earlier one of its item in the visit; neither
+    says what the visitor wants next. The store keeps them all, so that a late event can still close a gap or a pair.
+    """
+    start = len(events) - 1
+    while start > 0 and events[start].timestamp_ms - events[start - 1].timestamp_ms <= _GAP_MS:
+        start -= 1
+    visit: list[Event | None] = list(events[max(start, 0) :])
+    in_cart: dict[str, list[int]] = {}
+    for position, event in enumerate(events[max(start, 0) :]):
+        if event.event_type is EventType.ADD_TO_CART:
+            in_cart.setdefault(event.item_id, []).append(position)
+        elif event.event_type is EventType.REMOVE_FROM_CART:
+            visit[position] = None
+            if entries := in_cart.get(event.item_id):
+                visit[entries.pop()] = None
+    return tuple(event for event in visit if event is not None)
 
 
 def fold(session: Session | None, events: Iterable[Event], session_id: str | None = None) -> Session:

@@ -66,6 +66,7 @@ ITEM_PROFILE = View(
         "brand": FeatureType.STRING,
         "price": FeatureType.DOUBLE,
         "available": FeatureType.BOOL,
+        "tags": FeatureType.STRING_LIST,
     },
 )
 
@@ -117,9 +118,10 @@ def session_from_row(row: Row) -> Session:
 
 def item_to_row(item: Item, now_ms: int) -> Row:
     """A row of ITEM_PROFILE. A catalogue has no time of its own, so it is true as of now."""
-    return Row(item.item_id, {name: getattr(item, name) for name in ITEM_PROFILE.features}, now_ms)
+    values = {name: getattr(item, name) for name in ITEM_PROFILE.features}
+    return Row(item.item_id, values, now_ms)
 
 
 def item_from_row(row: Row) -> Item:
     """The item that `item_to_row` was given."""
-    return Item(row.key, **row.values)
+    return Item(row.key, **{**row.values, "tags": tuple(row.values["tags"])})

@@ -65,7 +65,7 @@ def test_what_a_killed_writer_left_half_written_goes(tmp_path: Path) -> None:
 
 
 def test_items_keep_their_fields() -> None:
-    items = [Item("i", "title", "category", "brand", 9.5, False), Item("j")]
+    items = [Item("i", "title", "category", "brand", 9.5, False, ("a", "b")), Item("j")]
     table = items_to_table(items)
     assert table.schema.equals(ITEM_SCHEMA)
-    assert [Item(**row) for row in table.to_pylist()] == items
+    assert [Item(**{**row, "tags": tuple(row["tags"])}) for row in table.to_pylist()] == items
