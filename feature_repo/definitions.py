@@ -29,7 +29,10 @@ session = Entity(name="session", join_keys=["session_id"], value_type=ValueType.
 user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING, description="A person, once known.")
 item = Entity(name="item", join_keys=["item_id"], value_type=ValueType.STRING, description="It can be recommended.")
 scope = Entity(
-    name="scope", join_keys=["scope"], value_type=ValueType.STRING, description="A part of the catalogue, or all of it."
+    name="scope",
+    join_keys=["scope"],
+    value_type=ValueType.STRING,
+    description="Part of the catalogue and shard: all/0.",
 )
 
 # The archive holds single events, and training folds them itself; Feast asks every push source for a batch source.
@@ -40,6 +43,7 @@ event_archive = FileSource(
     description="Parquet files by event date, one row an event, appended to by streaming.",
 )
 session_push = PushSource(name="session_push", batch_source=event_archive)
+history_push = PushSource(name="history_push", batch_source=event_archive)
 
 session_events = FeatureView(
     name=views.SESSION_EVENTS.name,
@@ -48,6 +52,14 @@ session_events = FeatureView(
     schema=_fields(views.SESSION_EVENTS),
     source=session_push,
     description="The newest events of a session in event-time order, folded by streaming.",
+)
+user_history = FeatureView(
+    name=views.USER_HISTORY.name,
+    entities=[user],
+    ttl=views.USER_HISTORY.ttl,
+    schema=_fields(views.USER_HISTORY),
+    source=history_push,
+    description="The newest events of a user over sessions and devices, folded by streaming.",
 )
 item_profile = FeatureView(
     name=views.ITEM_PROFILE.name,
@@ -61,7 +73,9 @@ popular_items = FeatureView(
     entities=[scope],
     ttl=views.POPULAR_ITEMS.ttl,
     schema=_fields(views.POPULAR_ITEMS),
-    description="What to recommend when nothing is known of the session, best first.",
+    description="Time-decayed popularity, overall and by category, one row a partition: the reader adds them up.",
 )
 
-recommendation = FeatureService(name=FEATURE_SERVICE, features=[session_events, item_profile, popular_items])
+recommendation = FeatureService(
+    name=FEATURE_SERVICE, features=[session_events, user_history, item_profile, popular_items]
+)

@@ -5,7 +5,7 @@ On Redis both speak Feast's own layout directly, in one round trip; with REDIS_U
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,22 +15,26 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from feature_repo.errors import OnlineStoreError
-from feature_repo.redis_layout import ViewLayout, row_key
-from feature_repo.schema import MAX_CANDIDATES, POPULAR_SCOPE_ALL, Item
+from feature_repo.popularity import PopularityShard, merge_popular
+from feature_repo.redis_layout import Encoded, row_key
+from feature_repo.redis_rows import LAYOUTS, EncodedRow, RedisRows, Wanted
+from feature_repo.schema import MAX_POPULAR_SHARDS, Event, Item
 from feature_repo.session import Session
 from feature_repo.settings import SharedSettings
 from feature_repo.views import (
     ITEM_PROFILE,
     POPULAR_ITEMS,
     SESSION_EVENTS,
-    VIEWS,
+    USER_HISTORY,
     Row,
     View,
+    history_from_row,
     item_from_row,
     item_to_row,
+    popular_key,
+    popular_scope,
     session_from_row,
     session_to_row,
 )
@@ -40,9 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["OnlineStoreError", "OnlineStoreReader", "OnlineStoreWriter", "Status", "StoredSession", "status_of"]
 
+ALL_ITEMS = popular_scope()
 _SOCKET_TIMEOUT_SECONDS = 5.0
-_WRITE_CHUNK = 1000
-"""Rows in one pipeline: bounds what redis-py and the server buffer."""
 
 
 class Status(StrEnum):
@@ -61,49 +64,76 @@ class StoredSession:
     session: Session | None = None
 
 
-class _Rows(Protocol):
-    def write(self, view: View, rows: Sequence[Row]) -> None: ...
+class Rows(Protocol):
+    """What a store does with encoded rows, as `RedisRows` says."""
 
-    def read(self, view: View, keys: Sequence[str]) -> list[Row | None]: ...
+    def write(self, rows: Sequence[EncodedRow]) -> None: ...
+
+    def read(self, wanted: Wanted) -> list[Encoded | None]: ...
+
+    def delete(self, rows: Wanted) -> None: ...
+
+    def begin(self, partitions: Sequence[str], wanted: Wanted) -> tuple[list[int], list[Encoded | None]]: ...
+
+    def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow]) -> bool: ...
+
+    def read_revised(self, wanted: Wanted) -> list[tuple[int, Encoded | None]]: ...
+
+    def swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> list[bool]: ...
+
+    def close(self) -> None: ...
+
+
+def open_rows(settings: SharedSettings) -> Rows:
+    """Rows of the online store that REDIS_URL names, for one thread."""
+    return _sdk_rows(settings) if settings.uses_sqlite else RedisRows(settings)
 
 
 class OnlineStoreWriter:
-    """Writes rows, one for each key, and reads sessions back as the consumer's state. For one thread."""
+    """Writes whole sessions and items, and reads sessions back. For one thread; its methods raise OnlineStoreError."""
 
     def __init__(self, settings: SharedSettings) -> None:
-        self._rows: _Rows = _sdk_rows(settings) if settings.uses_sqlite else _RedisRows(settings)
+        self._rows = open_rows(settings)
 
     def write_sessions(self, sessions: Iterable[Session]) -> None:
-        """Store sessions as of their newest event; the last one given of an id wins.
-
-        A row replaces the whole stored session, so fold into what `read_sessions` answers first.
-
-        Raises OnlineStoreError.
-        """
+        """Store sessions as of their newest event; the last one given of an id wins."""
         latest = {session.session_id: session for session in sessions if session.events}
-        self._rows.write(SESSION_EVENTS, [session_to_row(session) for session in latest.values()])
+        self._rows.write([_encoded(SESSION_EVENTS, session_to_row(session)) for session in latest.values()])
 
     def write_items(self, items: Iterable[Item]) -> None:
-        """Store catalogue features as of now; raises OnlineStoreError."""
+        """Store catalogue features as of now; the last one given of an id wins."""
         now_ms = _now_ms()
         latest = {item.item_id: item for item in items}
-        self._rows.write(ITEM_PROFILE, [item_to_row(item, now_ms) for item in latest.values()])
+        self._rows.write([_encoded(ITEM_PROFILE, item_to_row(item, now_ms)) for item in latest.values()])
 
-    def write_popular_items(self, items: Sequence[tuple[str, float]]) -> None:
-        """Store (item_id, score) pairs, best first, of which MAX_CANDIDATES are kept; raises OnlineStoreError."""
-        kept = items[:MAX_CANDIDATES]
-        values = {"item_ids": [item_id for item_id, _ in kept], "scores": [float(score) for _, score in kept]}
-        self._rows.write(POPULAR_ITEMS, [Row(POPULAR_SCOPE_ALL, values, _now_ms())])
+    def write_popularity(self, popularity: PopularityShard, scope: str = ALL_ITEMS, shard: int = 0) -> None:
+        """Store one shard of a scope as it is."""
+        self._rows.write([EncodedRow(POPULAR_ITEMS, popular_key(scope, shard), popularity.encoded())])
 
     def read_sessions(self, session_ids: Iterable[str]) -> dict[str, Session]:
-        """The stored sessions among those asked for, stale ones included; raises OnlineStoreError."""
-        rows = self._rows.read(SESSION_EVENTS, list(session_ids))
-        return {row.key: session_from_row(row) for row in rows if row is not None}
+        """The stored sessions among those asked for, stale ones included."""
+        rows = self._decoded(SESSION_EVENTS, list(session_ids))
+        return {row.key: session_from_row(row) for row in rows}
+
+    def read_items(self, item_ids: Iterable[str]) -> dict[str, Item]:
+        """The stored items among those asked for, stale ones included."""
+        return {row.key: item_from_row(row) for row in self._decoded(ITEM_PROFILE, list(item_ids))}
+
+    def delete(self, view: View, keys: Iterable[str]) -> None:
+        """Remove rows; those that are not there are no error."""
+        self._rows.delete([(view, key) for key in keys])
 
     def close(self) -> None:
         """Give connections back."""
-        if isinstance(self._rows, _RedisRows):
-            self._rows.close()
+        self._rows.close()
+
+    def _decoded(self, view: View, keys: list[str]) -> list[Row]:
+        found = zip(keys, self._rows.read([(view, key) for key in keys]), strict=True)
+        return [row for key, encoded in found if (row := LAYOUTS[view.name].decode(key, encoded)) is not None]
+
+
+def _encoded(view: View, row: Row) -> EncodedRow:
+    return EncodedRow(view, row.key, LAYOUTS[view.name].encode(row))
 
 
 class OnlineStoreReader:
@@ -127,12 +157,21 @@ class OnlineStoreReader:
         row = await self._rows.read(ITEM_PROFILE, item_id)
         return item_from_row(row) if row and status_of(ITEM_PROFILE, row, _now_ms()) is Status.PRESENT else None
 
-    async def read_popular_items(self) -> list[tuple[str, float]]:
-        """(item_id, score), best first; empty where they are missing or stale."""
-        row = await self._rows.read(POPULAR_ITEMS, POPULAR_SCOPE_ALL)
-        if row is None or status_of(POPULAR_ITEMS, row, _now_ms()) is not Status.PRESENT:
+    async def read_history(self, user_id: str) -> list[Event]:
+        """A user's newest events over sessions and devices, oldest first; empty where they are missing or stale."""
+        row = await self._rows.read(USER_HISTORY, user_id)
+        if row is None or status_of(USER_HISTORY, row, _now_ms()) is not Status.PRESENT:
             return []
-        return list(zip(row.values["item_ids"], row.values["scores"], strict=True))
+        return history_from_row(row)
+
+    async def read_popular_items(self, scope: str = ALL_ITEMS) -> list[tuple[str, float]]:
+        """(item_id, score) of a scope, best first: events now, one of a half-life ago counting half. May be empty."""
+        now_ms = _now_ms()
+        keys = [popular_key(scope, shard) for shard in range(MAX_POPULAR_SHARDS)]
+        rows = await self._rows.read_many(POPULAR_ITEMS, keys)
+        return merge_popular(
+            [row for row in rows if row and status_of(POPULAR_ITEMS, row, now_ms) is Status.PRESENT], now_ms
+        )
 
     async def ping(self) -> None:
         """Return once the store has answered."""
@@ -149,50 +188,6 @@ def status_of(view: View, row: Row, now_ms: int) -> Status:
     return Status.STALE if age_ms > view.ttl.total_seconds() * 1000 else Status.PRESENT
 
 
-_LAYOUTS = {view.name: ViewLayout(view) for view in VIEWS}
-
-
-class _RedisRows:
-    def __init__(self, settings: SharedSettings) -> None:
-        self._client = redis.Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            socket_timeout=_SOCKET_TIMEOUT_SECONDS,
-            socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),  # once, for a connection that died while idle; the consumer owns real retries
-        )
-
-    def write(self, view: View, rows: Sequence[Row]) -> None:
-        layout = _LAYOUTS[view.name]
-        # Kept for one more TTL than it is fresh, so that a reader can tell stale from missing.
-        expiry_seconds = 2 * int(view.ttl.total_seconds())
-        for start in range(0, len(rows), _WRITE_CHUNK):
-            pipeline = self._client.pipeline(transaction=False)
-            for row in rows[start : start + _WRITE_CHUNK]:
-                key = row_key(view, row.key)
-                pipeline.execute_command("HSET", key, *layout.encode(row))
-                pipeline.execute_command("EXPIRE", key, expiry_seconds)
-            self._execute(pipeline)
-
-    def read(self, view: View, keys: Sequence[str]) -> list[Row | None]:
-        if not keys:
-            return []
-        layout = _LAYOUTS[view.name]
-        pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.execute_command("HMGET", row_key(view, key), *layout.fields)
-        return [layout.decode(key, reply) for key, reply in zip(keys, self._execute(pipeline), strict=True)]
-
-    def close(self) -> None:
-        self._client.close()
-
-    @staticmethod
-    def _execute(pipeline: "redis.client.Pipeline") -> list[list[bytes | None]]:
-        try:
-            return pipeline.execute()
-        except redis.RedisError as error:
-            raise OnlineStoreError(f"Redis: {error}") from error
-
-
 class _AsyncRedisRows:
     def __init__(self, settings: SharedSettings) -> None:
         self._client = redis.asyncio.Redis.from_url(
@@ -203,9 +198,20 @@ class _AsyncRedisRows:
         )
 
     async def read(self, view: View, key: str) -> Row | None:
-        layout = _LAYOUTS[view.name]
+        layout = LAYOUTS[view.name]
         reply = await self._execute("HMGET", row_key(view, key), *layout.fields)
         return layout.decode(key, reply)
+
+    async def read_many(self, view: View, keys: Sequence[str]) -> list[Row | None]:
+        layout = LAYOUTS[view.name]
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.execute_command("HMGET", row_key(view, key), *layout.fields)
+        try:
+            replies = await pipeline.execute()
+        except redis.RedisError as error:
+            raise OnlineStoreError(f"Redis: {error}") from error
+        return [layout.decode(key, reply) for key, reply in zip(keys, replies, strict=True)]
 
     async def ping(self) -> None:
         await self._execute("PING")
@@ -228,11 +234,15 @@ class _AsyncSdkRows:
         self._thread = ThreadPoolExecutor(1, "online-store")
 
     async def read(self, view: View, key: str) -> Row | None:
+        return (await self.read_many(view, [key]))[0]
+
+    async def read_many(self, view: View, keys: Sequence[str]) -> list[Row | None]:
         loop = asyncio.get_running_loop()
-        return (await loop.run_in_executor(self._thread, self._rows.read, view, [key]))[0]
+        found = await loop.run_in_executor(self._thread, self._rows.read, [(view, key) for key in keys])
+        return [LAYOUTS[view.name].decode(key, encoded) for key, encoded in zip(keys, found, strict=True)]
 
     async def ping(self) -> None:
-        await self.read(POPULAR_ITEMS, POPULAR_SCOPE_ALL)
+        await self.read(POPULAR_ITEMS, popular_key(ALL_ITEMS, 0))
 
     async def close(self) -> None:
         self._thread.shutdown()

@@ -16,6 +16,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from feature_repo.schema import PROJECT
 from feature_repo.views import FeatureType, Row, View
 
+Encoded = Sequence[bytes | None]
+"""The values of a row as the store keeps them, in the order of its view's features, and last its time stamp."""
+
 _STRING = 2  # feast.types.ValueType.STRING
 
 _SCALARS = {
@@ -76,19 +79,17 @@ class ViewLayout:
         self.fields = [*(_hash_field(view.name, name) for name in view.features), f"_ts:{view.name}".encode()]
 
     def encode(self, row: Row) -> list[bytes]:
-        """Arguments of HSET: field, value, field, value, …"""
-        arguments: list[bytes] = []
-        for (name, kind), field in zip(self.view.features.items(), self.fields, strict=False):
-            arguments += (field, encode_value(kind, row.values[name]))
-        return [*arguments, self.fields[-1], _encode_timestamp(row.timestamp_ms)]
+        """What stands in `fields`, in their order."""
+        values = [encode_value(kind, row.values[name]) for name, kind in self.view.features.items()]
+        return [*values, _encode_timestamp(row.timestamp_ms)]
 
-    def decode(self, key: str, reply: Sequence[bytes | None]) -> Row | None:
-        """Row from the reply to HMGET of `fields`, or None where the entity has no row in this view."""
-        *values, timestamp = reply
+    def decode(self, key: str, encoded: Encoded | None) -> Row | None:
+        """The row of what stands in `fields`; None where the entity has no row in this view."""
+        *values, timestamp = encoded or [None]
         if timestamp is None:
             return None
         features = zip(self.view.features.items(), values, strict=True)
-        return Row(key, {name: decode_value(kind, raw) for (name, kind), raw in features}, _decode_timestamp(timestamp))
+        return Row(key, {name: decode_value(kind, raw) for (name, kind), raw in features}, decode_timestamp(timestamp))
 
 
 def _hash_field(view_name: str, feature: str) -> bytes:
@@ -124,6 +125,7 @@ def _encode_timestamp(timestamp_ms: int) -> bytes:
     return bytes(timestamp.SerializeToString())
 
 
-def _decode_timestamp(raw: bytes) -> int:
+def decode_timestamp(raw: bytes) -> int:
+    """Milliseconds since the epoch of a row's time stamp."""
     timestamp = Timestamp.FromString(raw)
     return timestamp.seconds * 1000 + timestamp.nanos // 1_000_000

@@ -37,8 +37,11 @@ POPULAR_ITEMS_TTL = timedelta(days=30)
 POPULARITY_HALF_LIFE = timedelta(days=1)
 """Age at which an event counts half in `popular_items`."""
 
-MAX_POPULAR_ITEMS = 1000
-"""Items kept of one scope of `popular_items` in one shard; below that number counts are exact."""
+MAX_POPULAR_ITEMS = 500
+"""Items kept of one scope of `popular_items` in one shard; up to that number scores are exact."""
+
+MAX_POPULAR_SHARDS = 64
+"""Partitions of the event topic whose popularity is kept; readers ask for all of them at once."""
 
 DEFAULT_PAGE_SIZE = 10
 MAX_PAGE_SIZE = 100
@@ -116,8 +119,6 @@ USER_HISTORY = "user_history"
 ITEM_PROFILE = "item_profile"
 POPULAR_ITEMS = "popular_items"
 FEATURE_SERVICE = "recommendation"
-POPULAR_SCOPE_ALL = "all"
-"""The one key of `popular_items` so far: the whole catalogue."""
 
 # --- names in Triton ----------------------------------------------------------------------------------------------
 

@@ -73,14 +73,15 @@ def fold(session: Session | None, events: Iterable[Event], session_id: str | Non
         if event.user_id:
             user = max(user, (event.timestamp_ms, event.user_id))
         seen = newest_by_id.get(event.event_id)
-        if seen is None or _order(event) > _order(seen):
+        if seen is None or session_order(event) > session_order(seen):
             newest_by_id[event.event_id] = _as_stored(event)
-    kept = sorted(newest_by_id.values(), key=_order)[-MAX_SESSION_LENGTH:]
+    kept = sorted(newest_by_id.values(), key=session_order)[-MAX_SESSION_LENGTH:]
     return Session(session_id, user[1] or None, tuple(kept), user[0])
 
 
-def _order(event: Event) -> tuple[int, str, str, str]:
-    return event.timestamp_ms, event.event_id, event.event_type, event.item_id
+def session_order(event: Event) -> tuple[int, str, str, str, str]:
+    """A total order of events: by their time, then by what else tells them apart."""
+    return event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id
 
 
 def _as_stored(event: Event) -> Event:

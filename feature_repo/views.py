@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -38,7 +38,7 @@ class View:
     name: str
     join_key: str
     ttl: timedelta
-    features: Mapping[str, FeatureType]
+    features: Mapping[str, FeatureType] = field(hash=False)
 
 
 SESSION_EVENTS = View(
@@ -53,6 +53,20 @@ SESSION_EVENTS = View(
         "timestamps_ms": FeatureType.INT64_LIST,
         "user_id": FeatureType.STRING,
         "user_seen_ms": FeatureType.INT64,
+    },
+)
+
+USER_HISTORY = View(
+    schema.USER_HISTORY,
+    "user_id",
+    schema.HISTORY_TTL,
+    {
+        # one entry an event of any session or device, in event-time order, at most MAX_HISTORY_LENGTH
+        "event_ids": FeatureType.STRING_LIST,
+        "item_ids": FeatureType.STRING_LIST,
+        "event_types": FeatureType.STRING_LIST,
+        "timestamps_ms": FeatureType.INT64_LIST,
+        "session_ids": FeatureType.STRING_LIST,
     },
 )
 
@@ -74,10 +88,16 @@ POPULAR_ITEMS = View(
     schema.POPULAR_ITEMS,
     "scope",
     schema.POPULAR_ITEMS_TTL,
-    {"item_ids": FeatureType.STRING_LIST, "scores": FeatureType.DOUBLE_LIST},  # best first, at most MAX_CANDIDATES
+    {
+        # best first; a score is the sum over events of 2 ** ((timestamp_ms - landmark_ms) / half-life)
+        "item_ids": FeatureType.STRING_LIST,
+        "scores": FeatureType.DOUBLE_LIST,
+        "landmark_ms": FeatureType.INT64,
+    },
 )
+"""One row for each scope (`popular_scope`) and partition of the event topic, its shard: see `popular_key`."""
 
-VIEWS = (SESSION_EVENTS, ITEM_PROFILE, POPULAR_ITEMS)
+VIEWS = (SESSION_EVENTS, USER_HISTORY, ITEM_PROFILE, POPULAR_ITEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +107,16 @@ class Row:
     key: str
     values: dict[str, Any]
     timestamp_ms: int
+
+
+def popular_scope(category: str = "") -> str:
+    """The scope of a category, or without one of the whole catalogue."""
+    return f"category:{category}" if category else "all"
+
+
+def popular_key(scope: str, shard: int) -> str:
+    """The entity that holds what one partition's events add to a scope."""
+    return f"{scope}/{shard}"
 
 
 _EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
@@ -114,6 +144,17 @@ def session_from_row(row: Row) -> Session:
         for event_id, event_type, item_id, timestamp_ms in columns
     )
     return Session(row.key, values["user_id"] or None, events, values["user_seen_ms"] or 0)
+
+
+def history_from_row(row: Row) -> list[Event]:
+    """The events of a row of USER_HISTORY, oldest first."""
+    names = ("event_ids", "event_types", "session_ids", "item_ids", "timestamps_ms")
+    return [
+        Event(event_id, _EVENT_TYPES[event_type], session_id, item_id, timestamp_ms, row.key)
+        for event_id, event_type, session_id, item_id, timestamp_ms in zip(
+            *(row.values[name] for name in names), strict=True
+        )
+    ]
 
 
 def item_to_row(item: Item, now_ms: int) -> Row:

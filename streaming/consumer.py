@@ -1,29 +1,26 @@
-"""Folds events into sessions in the online store: poll, fold, write, dead letters, commit, always in that order.
+"""Folds events into the online store: poll, parse, fold and write, dead letters, commit, always in that order.
 
-The online store is the only state. Offsets are committed after the write and a fold takes an event once, so a batch
+The online store is the only state. Offsets are committed after the write and the fold takes an event once, so a batch
 that comes again after a crash changes nothing.
 """
 
+import gc
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable
 from contextlib import closing
 
-from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
+from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply
-from feature_repo.online_store import OnlineStoreError, OnlineStoreWriter
 from feature_repo.schema import Event
-from feature_repo.session import fold
 from streaming.dead_letters import DeadLetters
 from streaming.errors import EventError
-from streaming.events import field_label, parse_keyed_event
-from streaming.hot_sessions import HotSessions
-from streaming.kafka_consumer import POLL_MS, RebalanceNotes, commit, describe, open_consumer
+from streaming.events import EventParser, field_label
+from streaming.folding import Applied, OnlineFold, PartitionBatch
+from streaming.kafka_consumer import Batch, PatientConsumer, describe, next_offsets
 from streaming.metrics import StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
@@ -31,10 +28,7 @@ from streaming.topics import ensure_topics
 
 log = logging.getLogger(__name__)
 
-_FIRST_RETRY_SECONDS = 0.1
-_LAST_RETRY_SECONDS = 5.0
-
-Batch = dict[TopicPartition, list[ConsumerRecord]]
+Rejected = list[tuple[ConsumerRecord, EventError]]
 
 
 def run_consumer(settings: StreamingSettings, stop: threading.Event | None = None) -> None:
@@ -43,111 +37,92 @@ def run_consumer(settings: StreamingSettings, stop: threading.Event | None = Non
     Raises KafkaUnavailableError if no broker answers at start, MetricsPortError if the metrics' port is taken.
     """
     stop = stop or stop_on_signals()
-    ensure_topics(settings)
+    topic_id = ensure_topics(settings)[settings.events_topic]
     apply(settings)
+    _collect_garbage_rarely()
     metrics = StreamingMetrics()
-    with metrics.served(settings.metrics_port), closing(Consumer(settings, metrics, stop)) as consumer:
-        consumer.run()
+    with metrics.served(settings.metrics_port), closing(Consumer(settings, topic_id, metrics)) as consumer:
+        while not stop.is_set():
+            consumer.step()
+
+
+def _collect_garbage_rarely() -> None:
+    """Sessions at hand are many long-lived objects without cycles: looking through them cost a third of the time."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 class Consumer:
-    """One member of the consumer group. For one thread; `stop` may be set from any."""
+    """One member of the consumer group. For one thread."""
 
-    def __init__(self, settings: StreamingSettings, metrics: StreamingMetrics, stop: threading.Event) -> None:
+    def __init__(self, settings: StreamingSettings, topic_id: str, metrics: StreamingMetrics) -> None:
+        self._topic_id = topic_id
         self._metrics = metrics
-        self._stop = stop
-        self._store = OnlineStoreWriter(settings)
-        self._hot = HotSessions(settings.hot_sessions)
+        self._parser = EventParser()
+        self._fold = OnlineFold(settings)
         self._dead_letters = DeadLetters(settings)
-        self._rebalances = RebalanceNotes()
-        self._kafka = open_consumer(settings, settings.consumer_group)
-        self._kafka.subscribe([settings.events_topic], listener=self._rebalances)
-        log.info("consuming %s as %s", settings.events_topic, settings.consumer_group)
+        self._kafka = PatientConsumer(settings, settings.consumer_group, [settings.events_topic])
 
-    def run(self) -> None:
-        """Handle batches until stopped."""
-        while not self._stop.is_set():
-            batch = self._kafka.poll(timeout_ms=POLL_MS)
-            self._forget(self._rebalances.take_revoked())
-            if batch:
-                self._handle(batch)
+    def step(self) -> None:
+        """Wait for the next batch, shortly, and handle it."""
+        batch = self._kafka.poll()
+        if revoked := self._kafka.take_revoked():
+            self._fold.forget(partition.partition for partition in revoked)
+        if not batch:
+            return
+        try:
+            self._handle(batch)
+        except (OnlineStoreError, KafkaError) as error:
+            self._metrics.retries.inc()
+            self._kafka.retry_later(batch, error)
 
     def close(self) -> None:
-        """Leave the group and give connections back. Nothing is in hand between two batches."""
-        self._kafka.close(autocommit=False, timeout_ms=5000)
+        """Leave the group and give connections back. Nothing is in hand between two steps."""
+        self._kafka.close()
         self._dead_letters.close()
-        self._store.close()
+        self._fold.close()
         log.info("consumer stopped")
 
     def _handle(self, batch: Batch) -> None:
-        accepted, rejected = _parse(batch)
-        if not self._insist("online store", lambda: self._fold_and_write(accepted)):
-            return
-        if rejected and not self._insist("dead letter topic", lambda: self._dead_letters.send(rejected)):
-            return
-        next_offsets = {partition: records[-1].offset + 1 for partition, records in batch.items()}
-        if not commit(self._kafka, next_offsets):
-            self._hot.clear()
-        self._count(accepted, rejected)
-        if rejected:
-            record, error = rejected[0]
-            place = f"{record.topic}[{record.partition}]@{record.offset}"
-            log.warning("%d messages are no valid events, first %s: %s", len(rejected), place, error)
-        log.debug("%d written, %d rejected up to %s", len(accepted), len(rejected), describe(next_offsets))
-
-    def _fold_and_write(self, accepted: list[tuple[ConsumerRecord, Event]]) -> None:
-        """Idempotent: nothing is remembered unless all of it is written."""
-        events_of: dict[str, list[Event]] = defaultdict(list)
-        partition_of: dict[str, int] = {}
-        for record, event in accepted:
-            events_of[event.session_id].append(event)
-            partition_of[event.session_id] = record.partition
-        known = self._hot.get(events_of)
-        known |= self._store.read_sessions(events_of.keys() - known.keys())
-        folded = [fold(known.get(session_id), events) for session_id, events in events_of.items()]
-        changed = [session for session in folded if session != known.get(session.session_id)]
+        parsed, arrived_ms, rejected = self._parse(batch)
         with self._metrics.write_seconds.time():
-            self._store.write_sessions(changed)
-        self._hot.put(folded, partition_of)
+            applied = self._fold.apply(parsed)
+        self._observe(applied, arrived_ms, rejected)
+        if rejected:
+            self._reject(rejected)
+        offsets = next_offsets(batch)
+        if not self._kafka.commit(offsets):
+            self._fold.forget_all()
+        log.debug("%d written, %d rejected up to %s", applied.new.total(), len(rejected), describe(offsets))
 
-    def _insist(self, what: str, action: Callable[[], None]) -> bool:
-        """Try until it works; False if told to stop before that, then the batch stays uncommitted."""
-        delay = _FIRST_RETRY_SECONDS
-        while True:
-            try:
-                action()
-                return True
-            except (OnlineStoreError, KafkaError) as error:
-                log.error("%s does not take the batch, next try in %.1f s: %s", what, delay, error)
-                self._metrics.retries.inc()
-            if self._stop.wait(delay):
-                log.warning("stopped with a batch in hand: it stays uncommitted and will be read again")
-                return False
-            delay = min(2 * delay, _LAST_RETRY_SECONDS)
+    def _parse(self, batch: Batch) -> tuple[list[PartitionBatch], list[int], Rejected]:
+        """Events by partition, when they arrived (ms since the epoch), and the messages that are no events."""
+        parse = self._parser.parse_record
+        parsed, arrived_ms, rejected = [], list[int](), Rejected()
+        for partition, records in batch.items():
+            events: list[tuple[int, Event]] = []
+            for record in records:
+                try:
+                    events.append((record.offset, parse(record)))
+                    arrived_ms.append(record.timestamp)
+                except EventError as error:
+                    rejected.append((record, error))
+            parsed.append(PartitionBatch(self._topic_id, partition.partition, events, records[-1].offset + 1))
+        return parsed, arrived_ms, rejected
 
-    def _forget(self, revoked: set[TopicPartition]) -> None:
-        if revoked:
-            self._hot.drop({partition.partition for partition in revoked})
-
-    def _count(
-        self, accepted: list[tuple[ConsumerRecord, Event]], rejected: list[tuple[ConsumerRecord, EventError]]
-    ) -> None:
-        now_ms = time.time() * 1000
-        for record, event in accepted:
-            self._metrics.events.labels(event.event_type, "written").inc()
-            self._metrics.visible_seconds.observe(max(0.0, now_ms - record.timestamp) / 1000)
+    def _reject(self, rejected: Rejected) -> None:
+        self._dead_letters.send(rejected)
         for _, error in rejected:
             self._metrics.events.labels("", "rejected").inc()
             self._metrics.dead_letters.labels(field_label(error.field)).inc()
-        self._metrics.batch_rows.observe(len(accepted) + len(rejected))
+        record, error = rejected[0]
+        place = f"{record.topic}[{record.partition}]@{record.offset}"
+        log.warning("%d messages are no valid events, first %s: %s", len(rejected), place, error)
 
-
-def _parse(batch: Batch) -> tuple[list[tuple[ConsumerRecord, Event]], list[tuple[ConsumerRecord, EventError]]]:
-    accepted, rejected = [], []
-    for records in batch.values():
-        for record in records:
-            try:
-                accepted.append((record, parse_keyed_event(record.key, record.value)))
-            except EventError as error:
-                rejected.append((record, error))
-    return accepted, rejected
+    def _observe(self, applied: Applied, arrived_ms: list[int], rejected: Rejected) -> None:
+        now_ms = time.time() * 1000
+        for event_type, count in applied.new.items():
+            self._metrics.events.labels(event_type, "written").inc(count)
+        for arrived in arrived_ms:
+            self._metrics.visible_seconds.observe(max(0.0, now_ms - arrived) / 1000)
+        self._metrics.batch_rows.observe(len(arrived_ms) + len(rejected))

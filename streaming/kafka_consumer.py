@@ -1,10 +1,14 @@
-"""How both consumer groups read Kafka: offsets committed by hand, events seen at once, rebalances noted."""
+"""How every consumer group here reads Kafka: offsets committed by hand, events seen at once, rebalances noted, and
+patience with whatever the batches are written to.
+"""
 
 import logging
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping, Sequence
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import (
     CommitFailedError,
@@ -24,6 +28,11 @@ POLL_MS = 100
 
 SESSION_TIMEOUT_MS = 10_000
 """Silence after which the partitions of a killed member go to the others, or to its successor."""
+
+_FIRST_RETRY_SECONDS = 0.1
+_LAST_RETRY_SECONDS = 5.0
+
+Batch = dict[TopicPartition, list[ConsumerRecord]]
 
 _FENCED = (
     CommitFailedError,
@@ -63,6 +72,76 @@ def describe(offsets: dict[TopicPartition, int]) -> str:
     return ", ".join(
         f"{partition.topic}[{partition.partition}]@{offset}" for partition, offset in sorted(offsets.items())
     )
+
+
+class PatientConsumer:
+    """A member of a group that stays in it while what the batches are written to is away. For one thread.
+
+    A batch is done once `commit` was called with its offsets, or else given back with `retry_later`: then nothing is
+    handed out, from any partition, until a while has passed that doubles from try to try.
+    """
+
+    def __init__(self, settings: StreamingSettings, group: str, topics: Sequence[str]) -> None:
+        self._delay = _FIRST_RETRY_SECONDS
+        self._retry_at: float | None = None
+        self._rebalances = RebalanceNotes()
+        self.kafka = open_consumer(settings, group)
+        self.kafka.subscribe(list(topics), listener=self._rebalances)
+        log.info("consuming %s as %s", ", ".join(topics), group)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for what the batches are written to."""
+        return self._retry_at is not None
+
+    def poll(self) -> Batch:
+        """The next records, empty after POLL_MS without any."""
+        batch: Batch = self.kafka.poll(timeout_ms=POLL_MS)
+        if self._retry_at is None:
+            return batch
+        self._give_back(batch)  # of partitions that were assigned in the meantime
+        if time.monotonic() >= self._retry_at:
+            self._retry_at = None
+            self.kafka.resume(*self.kafka.paused())
+        return {}
+
+    def take_revoked(self) -> set[TopicPartition]:
+        """Partitions revoked since the last call, even if they were assigned again in between."""
+        return self._rebalances.take_revoked()
+
+    def retry_later(self, batch: Batch, error: Exception) -> None:
+        """Have the batch come again, and nothing else before."""
+        log.error("%s is not written, next try in %.1f s: %s", describe(first_offsets(batch)), self._delay, error)
+        self._give_back(batch)
+        self._retry_at = time.monotonic() + self._delay
+        self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """As the function of this name."""
+        committed = commit(self.kafka, dict(offsets))
+        self._delay = _FIRST_RETRY_SECONDS
+        return committed
+
+    def close(self) -> None:
+        """Leave the group; what is not committed comes again to whoever owns the partitions next."""
+        self.kafka.close(autocommit=False, timeout_ms=5000)
+
+    def _give_back(self, batch: Batch) -> None:
+        assigned = self.kafka.assignment()
+        for partition, offset in first_offsets(batch).items():
+            if partition in assigned:
+                self.kafka.seek(partition, offset)
+        self.kafka.pause(*assigned)
+
+
+def first_offsets(batch: Batch) -> dict[TopicPartition, int]:
+    """Where each partition's records begin."""
+    return {partition: records[0].offset for partition, records in batch.items()}
+
+
+def next_offsets(batch: Batch) -> dict[TopicPartition, int]:
+    """What to commit once the records are written."""
+    return {partition: records[-1].offset + 1 for partition, records in batch.items()}
 
 
 class RebalanceNotes(ConsumerRebalanceListener):

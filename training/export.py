@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,8 @@ import numpy as np
 import onnxruntime
 import torch
 
-from feature_repo.schema import FIRST_INDEX, MAX_CANDIDATES, POSTPROCESS, PREPROCESS, SESSION_TRANSFORMER
+from feature_repo.schema import POSTPROCESS, PREPROCESS, SESSION_TRANSFORMER
 from training.errors import ExportError
-from training.preprocess import EncodedSessions
 from training.runs import Run, load_model, open_run, write_atomically
 from training.settings import TrainingSettings
 from training.transformer_onnx import INPUTS, Scorer, example_inputs, transformer_graph
@@ -90,16 +88,6 @@ def check_parity(graph: "onnx.ModelProto", scorer: Scorer, vocabulary_sizes: tup
     near_BK = (gaps_BK < TOLERANCE) | np.roll(gaps_BK < TOLERANCE, 1, axis=1)
     if not same_scores or (swapped & ~near_BK).any():
         raise ExportError("the exported graph and the trained model disagree: nothing was published")
-
-
-def popular_items(settings: TrainingSettings, run_name: str | None = None) -> list[tuple[str, float]]:
-    """The MAX_CANDIDATES items with most events in the run's sessions, best first, each with its share of them."""
-    run = open_run(settings, run_name)
-    item_index = EncodedSessions.load(run.sessions_file).item_index
-    counts = Counter(item_index[item_index >= FIRST_INDEX].tolist())
-    item_ids = run.vocabulary.item_ids
-    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:MAX_CANDIDATES]
-    return [(item_ids[index - FIRST_INDEX], count / counts.total()) for index, count in ranked]
 
 
 def next_version(repository: Path) -> int:

@@ -9,7 +9,7 @@ from nextclick.report import JsonOption, console, write_json
 
 def run(
     run_name: str | None = typer.Option(None, "--run", help="Run in RUNS_PATH. [default: the newest]"),
-    load: bool = typer.Option(True, help="Have Triton load and warm the version, and store the popular items."),
+    load: bool = typer.Option(True, help="Have Triton load and warm the version."),
     json_file: JsonOption = None,
 ) -> None:
     """Write a new version of the ensemble into MODEL_REPOSITORY and switch Triton to it without a pause.
@@ -31,20 +31,13 @@ def write_version(run_name: str | None) -> str:
 
 
 def publish(run_name: str | None, note: Callable[[str], None]) -> str:
-    """Write a version, have Triton serve it, and store the popular items that the gateway falls back on."""
-    from feature_repo.online_store import OnlineStoreWriter
-    from nextclick.stack.addresses import REDIS, TRITON, apply_to_environment
-    from training.export import popular_items
+    """Write a version and have Triton serve it; the version."""
+    from nextclick.stack.addresses import TRITON, apply_to_environment
     from training.registry import load
-    from training.settings import TrainingSettings
 
-    addresses = apply_to_environment(require=(REDIS, TRITON))
-    settings = TrainingSettings()
+    addresses = apply_to_environment(require=(TRITON,))
     note("writing ONNX models")
     version = write_version(run_name)
     note(f"Triton loads version {version}")
     load(addresses.triton_grpc_url, int(version))
-    writer = OnlineStoreWriter(settings)
-    writer.write_popular_items(popular_items(settings, run_name))
-    writer.close()
     return version

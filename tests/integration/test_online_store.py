@@ -14,9 +14,11 @@ import pytest
 
 from feature_repo.feature_store import apply, feast_environment, open_feature_store
 from feature_repo.online_store import OnlineStoreReader, OnlineStoreWriter, Status, StoredSession
+from feature_repo.popularity import PopularityShard
 from feature_repo.schema import MAX_CANDIDATES, SESSION_TTL, Event, EventType, Item
 from feature_repo.session import Session, fold
 from feature_repo.settings import PROJECT_ROOT, SharedSettings
+from feature_repo.views import ITEM_PROFILE, popular_scope
 from nextclick.stack.addresses import Addresses
 
 if TYPE_CHECKING:
@@ -105,13 +107,25 @@ async def test_items_and_popular_items_come_back(
     settings: SharedSettings, writer: OnlineStoreWriter, run_id: str
 ) -> None:
     items = [Item(f"{run_id}-1", "title", "category", "brand", 9.5, False), Item(f"{run_id}-2")]
-    popular = [(f"{run_id}-{n}", float(MAX_CANDIDATES - n)) for n in range(MAX_CANDIDATES + 5)]
+    scope, popularity = popular_scope(run_id), [PopularityShard(), PopularityShard()]
+    for n in range(MAX_CANDIDATES + 5):
+        for _ in range(1 + n // 100):
+            popularity[n % 2].add(f"{run_id}-{n:03d}", NOW_MS)
     writer.write_items(items)
-    writer.write_popular_items(popular)
+    for shard, part in zip((0, 63), popularity, strict=True):
+        writer.write_popularity(part, scope, shard)
     reader = OnlineStoreReader(settings)
     assert [await reader.read_item(item.item_id) for item in items] == items
     assert await reader.read_item(f"{run_id}-3") is None
-    assert await reader.read_popular_items() == popular[:MAX_CANDIDATES]
+    popular = await reader.read_popular_items(scope)
+    assert [item_id for item_id, _ in popular] == [
+        f"{run_id}-{n:03d}" for n in (*range(200, 205), *range(100, 200), *range(95))
+    ]
+    assert [round(score) for _, score in popular[:6]] == [3, 3, 3, 3, 3, 2]
+    assert await reader.read_popular_items(f"{scope}-nobody") == []
+    writer.delete(ITEM_PROFILE, [items[0].item_id, "unheard of"])
+    assert await reader.read_item(items[0].item_id) is None
+    assert writer.read_items(item.item_id for item in items) == {items[1].item_id: items[1]}
     await reader.close()
 
 
@@ -163,22 +177,29 @@ def test_both_write_the_same_bytes(feast: "FeatureStore", redis_settings: Shared
     import redis
 
     from feature_repo.redis_layout import ViewLayout, row_key
+    from feature_repo.redis_rows import EncodedRow
     from feature_repo.sdk_store import SdkRows
     from feature_repo.views import SESSION_EVENTS, session_to_row
 
     row = session_to_row(fold(_session(run_id, 1), []))
     anonymous = session_to_row(fold(None, [Event("e", EventType.VIEW, f"{run_id}-a", "i", NOW_MS)]))
-    SdkRows(redis_settings).write(SESSION_EVENTS, [row, anonymous])
+    encode = ViewLayout(SESSION_EVENTS).encode
+    SdkRows(redis_settings).write([EncodedRow(SESSION_EVENTS, one.key, encode(one)) for one in (row, anonymous)])
     client = redis.Redis.from_url(redis_settings.redis_url.get_secret_value())
     for written in (row, anonymous):
-        ours = ViewLayout(SESSION_EVENTS).encode(written)
-        assert client.hgetall(row_key(SESSION_EVENTS, written.key)) == dict(zip(ours[::2], ours[1::2], strict=True))
+        ours = dict(zip(ViewLayout(SESSION_EVENTS).fields, encode(written), strict=True))
+        assert client.hgetall(row_key(SESSION_EVENTS, written.key)) == ours
     client.close()
 
 
 def test_applying_again_does_nothing(feast: "FeatureStore", redis_settings: SharedSettings) -> None:
     assert apply(redis_settings) is False
-    assert {view.name for view in feast.list_feature_views()} == {"session_events", "item_profile", "popular_items"}
+    assert {view.name for view in feast.list_feature_views()} == {
+        "session_events",
+        "user_history",
+        "item_profile",
+        "popular_items",
+    }
     assert {entity.name for entity in feast.list_entities()} >= {"session", "user", "item", "scope"}
     assert [service.name for service in feast.list_feature_services()] == ["recommendation"]
 

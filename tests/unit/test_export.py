@@ -24,7 +24,7 @@ from feature_repo.schema import (
 from tests.planted_sessions import RING, next_on_ring, planted_settings
 from training.config import ModelConfig
 from training.errors import ExportError
-from training.export import KEPT_VERSIONS, ExportedVersion, check_parity, export, popular_items
+from training.export import KEPT_VERSIONS, ExportedVersion, check_parity, export
 from training.model import SessionTransformer
 from training.runs import open_run
 from training.settings import TrainingSettings
@@ -76,14 +76,6 @@ def test_graphs_hold_no_trace_of_this_machine(exported: ExportedVersion) -> None
     for path in exported.model_repository.glob("*/*/model.onnx"):
         assert str(Path(__file__).parents[2]).encode() not in path.read_bytes()
         onnx.checker.check_model(onnx.load(path), full_check=True)
-
-
-def test_popular_items_are_the_most_frequent(settings: TrainingSettings) -> None:
-    popular = popular_items(settings)
-    assert {item_id for item_id, _ in popular} == set(RING)
-    scores = [score for _, score in popular]
-    assert scores == sorted(scores, reverse=True)
-    assert sum(scores) == pytest.approx(1)
 
 
 def test_versions_count_up_and_old_ones_go(

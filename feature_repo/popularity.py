@@ -1,0 +1,82 @@
+"""Popular items by time-decayed counts: kept by scope and shard (streaming), added up over the shards (serving).
+
+Forward decay (Cormode et al., "Forward Decay: A Practical Time Decay Model for Streaming Systems", ICDE 2009): an event
+weighs 2 ** (its time since a landmark / half-life), so that nothing stored has to change as time passes. The landmark
+moves by whole half-lives, which scales scores by a power of two and so rounds nothing.
+"""
+
+from collections.abc import Iterable
+from typing import Self
+
+from feature_repo import wire_values
+from feature_repo.redis_layout import Encoded, decode_timestamp, decode_value
+from feature_repo.schema import MAX_CANDIDATES, MAX_POPULAR_ITEMS, POPULARITY_HALF_LIFE
+from feature_repo.views import FeatureType, Row
+
+_HALF_LIFE_MS = int(POPULARITY_HALF_LIFE.total_seconds() * 1000)
+_MOVE_AFTER = 64
+"""Half-lives from the landmark at which it moves: far from where numbers overflow."""
+
+
+class PopularityShard:
+    """Decayed counts of the items of one scope in one partition. The result depends on the order of `add` alone.
+
+    Of more than 2 * MAX_POPULAR_ITEMS items the lesser half is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._scores: dict[str, float] = {}
+        self._landmark_ms = 0
+        self._newest_ms = 0
+
+    @classmethod
+    def from_fields(cls, fields: Encoded | None) -> Self:
+        """From what `encoded` returned, read back from the store; empty where there is no row."""
+        shard = cls()
+        if fields and fields[-1]:
+            scores = decode_value(FeatureType.DOUBLE_LIST, fields[1])
+            shard._scores = dict(zip(decode_value(FeatureType.STRING_LIST, fields[0]), scores, strict=True))
+            shard._landmark_ms = decode_value(FeatureType.INT64, fields[2])
+            shard._newest_ms = decode_timestamp(fields[-1])
+        return shard
+
+    def add(self, item_id: str, timestamp_ms: int) -> None:
+        """Count one event."""
+        age = (timestamp_ms - self._landmark_ms) / _HALF_LIFE_MS
+        if age > _MOVE_AFTER:
+            age = self._move_landmark(timestamp_ms)
+        self._scores[item_id] = self._scores.get(item_id, 0.0) + 2.0**age
+        self._newest_ms = max(self._newest_ms, timestamp_ms)
+        if len(self._scores) > 2 * MAX_POPULAR_ITEMS:
+            self._scores = dict(_best_first(self._scores.items())[:MAX_POPULAR_ITEMS])
+
+    def encoded(self) -> list[bytes]:
+        """Values in the order of the view's features, then the row's time, as the online store keeps them."""
+        best_first = _best_first(self._scores.items())
+        return [
+            wire_values.string_list([wire_values.string_entry(item_id) for item_id, _ in best_first]),
+            wire_values.double_list([score for _, score in best_first]),
+            wire_values.int64(self._landmark_ms),
+            wire_values.timestamp(self._newest_ms),
+        ]
+
+    def _move_landmark(self, timestamp_ms: int) -> float:
+        steps = (timestamp_ms - self._landmark_ms) // _HALF_LIFE_MS
+        self._landmark_ms += steps * _HALF_LIFE_MS
+        decay = 2.0 ** -min(steps, 2000)  # 0 when everything so far is too old to count
+        self._scores = {item_id: score * decay for item_id, score in self._scores.items() if score * decay}
+        return (timestamp_ms - self._landmark_ms) / _HALF_LIFE_MS
+
+
+def merge_popular(rows: Iterable[Row], now_ms: int) -> list[tuple[str, float]]:
+    """(item_id, score) added up over shards, best first, at most MAX_CANDIDATES; an event of right now counts 1."""
+    totals: dict[str, float] = {}
+    for row in rows:
+        decay = 2.0 ** ((row.values["landmark_ms"] - now_ms) / _HALF_LIFE_MS)
+        for item_id, score in zip(row.values["item_ids"], row.values["scores"], strict=True):
+            totals[item_id] = totals.get(item_id, 0.0) + score * decay
+    return _best_first(totals.items())[:MAX_CANDIDATES]
+
+
+def _best_first(scores: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
+    return sorted(scores, key=lambda entry: (-entry[1], entry[0]))

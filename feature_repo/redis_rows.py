@@ -1,0 +1,195 @@
+"""Rows in Redis, in Feast's layout, for writers: many in a round trip, and a batch as one transaction.
+
+Commands are packed by hiredis and sent as they are: redis-py's pipeline takes longer over a command than Redis does.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import hiredis
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from feature_repo.errors import OnlineStoreError
+from feature_repo.redis_layout import Encoded, ViewLayout, row_key
+from feature_repo.schema import PROJECT
+from feature_repo.settings import SharedSettings
+from feature_repo.views import VIEWS, View
+
+LAYOUTS = {view.name: ViewLayout(view) for view in VIEWS}
+
+_SOCKET_TIMEOUT_SECONDS = 5.0
+_CHUNK = 1000
+"""Commands in one round trip where they need not be one transaction: bounds what the server buffers."""
+
+_REVISION = "_revision"
+_SWAP = f"""
+if (redis.call('HGET', KEYS[1], '{_REVISION}') or '0') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], '{_REVISION}', ARGV[1] + 1, unpack(ARGV, 3))
+if ARGV[2] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+return 1
+"""
+
+Command = tuple[Any, ...]
+"""Words of a command: str, bytes or int."""
+
+Wanted = Sequence[tuple[View, str]]
+"""View and key of each row that is asked for."""
+
+
+class EncodedRow(NamedTuple):
+    """A row ready to be stored."""
+
+    view: View
+    key: str
+    values: Sequence[bytes]
+    """As Encoded, with every value."""
+    sets_expiry: bool = True
+    """Whether the row's life in the store starts anew; costs a command."""
+
+
+class RedisRows:
+    """One connection, for one thread. Every method raises OnlineStoreError when Redis is away or refuses."""
+
+    def __init__(self, settings: SharedSettings) -> None:
+        client = redis.Redis.from_url(
+            settings.redis_url.get_secret_value(),
+            socket_timeout=_SOCKET_TIMEOUT_SECONDS,
+            socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),  # the consumer owns retries
+        )
+        self._pool = client.connection_pool
+        self._connection: Any = None
+        self._swap_sha = b""
+
+    def write(self, rows: Sequence[EncodedRow]) -> None:
+        """Insert or replace, each row by itself."""
+        for start in range(0, len(rows), _CHUNK):
+            self._run([command for row in rows[start : start + _CHUNK] for command in _write_commands(row)])
+
+    def read(self, wanted: Wanted) -> list[Encoded | None]:
+        """One entry for each row asked for, None where there is none."""
+        replies: list[Any] = []
+        for start in range(0, len(wanted), _CHUNK):
+            replies += self._run([_read_command(view, key) for view, key in wanted[start : start + _CHUNK]])
+        return [_row_or_none(reply) for reply in replies]
+
+    def delete(self, rows: Wanted) -> None:
+        """Remove rows; those that are not there are no error."""
+        for start in range(0, len(rows), _CHUNK):
+            self._run(_delete_commands(rows[start : start + _CHUNK]))
+
+    def begin(self, partitions: Sequence[str], wanted: Wanted) -> tuple[list[int], list[Encoded | None]]:
+        """Positions of partitions (0 where there is none) and rows.
+
+        From here to `commit`, another writer's commit for any of these partitions makes ours return False.
+        """
+        self._drop_if_dead()
+        keys = [_position_key(partition) for partition in partitions]
+        commands: list[Command] = [("UNWATCH",), ("WATCH", *keys), ("MGET", *keys)]
+        _, _, positions, *rows = self._run([*commands, *(_read_command(view, key) for view, key in wanted)])
+        return [int(position or 0) for position in positions], [_row_or_none(reply) for reply in rows]
+
+    def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow]) -> bool:
+        """Store rows and positions together, all or nothing; False, and nothing, if another writer was faster."""
+        commands: list[Command] = [("MULTI",)]
+        commands += (command for row in rows for command in _write_commands(row))
+        commands += (("SET", _position_key(partition), position) for partition, position in positions.items())
+        answer = self._run([*commands, ("EXEC",)])[-1]
+        for reply in answer or ():
+            if isinstance(reply, redis.RedisError):
+                raise OnlineStoreError(f"Redis: {reply}") from reply
+        return answer is not None
+
+    def read_revised(self, wanted: Wanted) -> list[tuple[int, Encoded | None]]:
+        """Rows with the revision that `swap` asks for, 0 where there is none."""
+        commands: list[Command] = [(*_read_command(view, key), _REVISION) for view, key in wanted]
+        return [(int(reply[-1] or 0), _row_or_none(reply[:-1])) for reply in self._run(commands)]
+
+    def swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> list[bool]:
+        """Store each row whose stored revision is still the one given, and raise the revision by one; which were."""
+        if not rows:
+            return []
+        self._connect()  # for the script's hash
+        commands: list[Command] = [
+            ("EVALSHA", self._swap_sha, 1, row_key(row.view, row.key), revision, _expiry(row), *_arguments(row))
+            for row, revision in zip(rows, revisions, strict=True)
+        ]
+        return [bool(reply) for reply in self._run(commands)]
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._disconnect()
+
+    def _run(self, commands: Iterable[Command]) -> list[Any]:
+        """Replies to commands sent in one go; the connection does not outlive an error, nor does what it watched."""
+        packed = [hiredis.pack_command(command) for command in commands]
+        if not packed:
+            return []
+        connection = self._connect()
+        try:
+            connection.send_packed_command([b"".join(packed)], check_health=False)
+            return [connection.read_response() for _ in packed]
+        except redis.RedisError as error:
+            self._disconnect()
+            raise OnlineStoreError(f"Redis: {error}") from error
+
+    def _connect(self) -> Any:
+        if self._connection is None:
+            try:
+                self._connection = self._pool.get_connection()
+                self._connection.send_command("SCRIPT", "LOAD", _SWAP)
+                self._swap_sha = self._connection.read_response()
+            except redis.RedisError as error:
+                self._disconnect()
+                raise OnlineStoreError(f"Redis: {error}") from error
+        return self._connection
+
+    def _drop_if_dead(self) -> None:
+        """A server that was restarted since the last batch is no failure yet."""
+        try:
+            if self._connection is not None and self._connection.can_read():
+                self._disconnect()
+        except redis.RedisError:
+            self._disconnect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._pool.release(self._connection)
+            self._connection = None
+
+
+def _position_key(partition: str) -> str:
+    return f"{PROJECT}:position:{partition}"
+
+
+def _read_command(view: View, key: str) -> Command:
+    return ("HMGET", row_key(view, key), *LAYOUTS[view.name].fields)
+
+
+def _delete_commands(rows: Wanted) -> list[Command]:
+    return [("DEL", row_key(view, key)) for view, key in rows]
+
+
+def _row_or_none(reply: list[bytes | None]) -> Encoded | None:
+    return None if reply[-1] is None else reply
+
+
+def _arguments(row: EncodedRow) -> list[bytes]:
+    fields = LAYOUTS[row.view.name].fields
+    return [argument for pair in zip(fields, row.values, strict=True) for argument in pair]
+
+
+def _expiry(row: EncodedRow) -> int:
+    # Kept for one more TTL than it is fresh, so that a reader can tell stale from missing.
+    return 2 * int(row.view.ttl.total_seconds()) if row.sets_expiry else 0
+
+
+def _write_commands(row: EncodedRow) -> list[Command]:
+    key = row_key(row.view, row.key)
+    commands: list[Command] = [("HSET", key, *_arguments(row))]
+    if row.sets_expiry:
+        commands.append(("EXPIRE", key, _expiry(row)))
+    return commands

@@ -1,0 +1,84 @@
+"""The incremental fold ends in the very bytes that the plain fold's rows have, whatever the order, repeats and restarts."""
+
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_repo.redis_layout import ViewLayout
+from feature_repo.schema import MAX_HISTORY_LENGTH, Event, EventType
+from feature_repo.session import fold
+from feature_repo.timeline import SessionTimeline, Timeline, UserTimeline
+from feature_repo.views import SESSION_EVENTS, USER_HISTORY, Row, history_from_row, session_to_row
+
+SESSION = ViewLayout(SESSION_EVENTS)
+HISTORY = ViewLayout(USER_HISTORY)
+
+
+def _events(sessions: str, most: int) -> st.SearchStrategy[list[Event]]:
+    """Few different ids and times, so that repeats, ties and contradictions are common."""
+    return st.lists(
+        st.builds(
+            Event,
+            event_id=st.integers(0, most).map(str),
+            event_type=st.sampled_from([EventType.VIEW, EventType.LIKE]),
+            session_id=st.sampled_from(sessions),
+            item_id=st.sampled_from(["a", "ü" * 100]),
+            timestamp_ms=st.integers(1, 40) | st.integers(1_700_000_000_000, 1_700_000_000_040),
+            user_id=st.sampled_from([None, "u1", "u2"]),
+        ),
+        min_size=1,
+        max_size=2 * most,
+    )
+
+
+def _restarted(timeline: Timeline) -> Timeline:
+    return type(timeline).from_fields(timeline.key, timeline.encoded())  # type: ignore[attr-defined, no-any-return]
+
+
+@given(_events("s", 80), st.randoms(use_true_random=False), st.sets(st.integers(0, 200)))
+def test_a_session_timeline_is_the_fold(events: list[Event], rng: random.Random, restarts: set[int]) -> None:
+    arriving = events + rng.sample(events, len(events) // 2)
+    rng.shuffle(arriving)
+    timeline: Timeline = SessionTimeline("s")
+    for number, event in enumerate(arriving):
+        timeline.add(event)
+        if number in restarts:
+            timeline = _restarted(timeline)
+    assert isinstance(timeline, SessionTimeline)
+    assert timeline.encoded() == SESSION.encode(session_to_row(fold(None, events)))
+
+
+@given(_events("xyz", 250), st.randoms(use_true_random=False), st.sets(st.integers(0, 500)))
+def test_a_history_is_the_newest_events_in_order(events: list[Event], rng: random.Random, restarts: set[int]) -> None:
+    arriving = events + rng.sample(events, len(events) // 2)
+    rng.shuffle(arriving)
+    timeline: Timeline = UserTimeline("u")
+    for number, event in enumerate(arriving):
+        timeline.add(event)
+        if number in restarts:
+            timeline = _restarted(timeline)
+    assert isinstance(timeline, UserTimeline)
+    row = HISTORY.decode("u", timeline.encoded())
+    assert row is not None
+    latest: dict[str, Event] = {}
+    for event in sorted(events, key=_order):
+        latest[event.event_id] = event
+    expected = sorted(latest.values(), key=_order)[-MAX_HISTORY_LENGTH:]
+    assert [_order(event) for event in history_from_row(row)] == [_order(event) for event in expected]
+    assert HISTORY.encode(Row("u", row.values, row.timestamp_ms)) == timeline.encoded()
+
+
+def _order(event: Event) -> tuple[int, str, str, str, str]:
+    return event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id
+
+
+@given(_events("s", 80))
+def test_an_event_is_new_once(events: list[Event]) -> None:
+    timeline = SessionTimeline("s")
+    new = [event.event_id for event in events if timeline.add(event)]
+    assert len(new) == len(set(new))
+    timeline.dirty = False
+    for event in events:
+        assert not timeline.add(event)
+    assert not timeline.dirty
