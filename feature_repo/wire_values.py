@@ -25,6 +25,16 @@ def varint(value: int) -> bytes:
                 value >> 35,
             )
         )
+    if 1 << 28 <= value < 1 << 35:  # seconds of those years, most parts of a second in ns
+        return bytes(
+            (
+                value & 127 | 128,
+                value >> 7 & 127 | 128,
+                value >> 14 & 127 | 128,
+                value >> 21 & 127 | 128,
+                value >> 28,
+            )
+        )
     groups = []
     while value > 127:
         groups.append(value & 127 | 128)

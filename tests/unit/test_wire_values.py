@@ -1,0 +1,36 @@
+"""Values put together from pieces are, byte for byte, those that Protobuf writes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_repo import wire_values
+from feature_repo.redis_layout import decode_timestamp, encode_value
+from feature_repo.views import FeatureType
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+WHOLE = st.integers(0, 2**63 - 1) | st.integers(2**28 - 2, 2**28 + 2) | st.integers(2**35 - 2, 2**42 + 2)
+
+
+@given(st.lists(TEXTS))
+def test_strings(texts: list[str]) -> None:
+    pieces = [wire_values.string_entry(text) for text in texts]
+    assert wire_values.string_list(pieces) == encode_value(FeatureType.STRING_LIST, texts)
+    assert [wire_values.string(text) for text in texts] == [encode_value(FeatureType.STRING, text) for text in texts]
+    assert wire_values.string(None) == encode_value(FeatureType.STRING, None)
+
+
+@given(st.lists(WHOLE, min_size=1))
+def test_whole_numbers(values: list[int]) -> None:
+    pieces = [wire_values.varint(value) for value in values]
+    assert wire_values.int64_list(pieces) == encode_value(FeatureType.INT64_LIST, values)
+    assert [wire_values.int64(value) for value in values] == [encode_value(FeatureType.INT64, v) for v in values]
+
+
+@given(st.lists(st.floats(allow_nan=False), min_size=1))
+def test_numbers(values: list[float]) -> None:
+    assert wire_values.double_list(values) == encode_value(FeatureType.DOUBLE_LIST, values)
+
+
+@given(st.integers(0, 253_402_300_799_999))
+def test_times(timestamp_ms: int) -> None:
+    assert decode_timestamp(wire_values.timestamp(timestamp_ms)) == timestamp_ms
