@@ -7,7 +7,9 @@ UV := .uv/bin/uv
 PYTHON := $(or $(shell command -v python3.11),$(shell command -v python3))
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-PROTO := serving/proto/recommender.proto
+PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
+PROTO := streaming/proto/event.proto serving/proto/recommender.proto
+SERVICES := serving/proto/recommender.proto
 
 .PHONY: help install demo test lint format generate lock up down clean
 
@@ -35,15 +37,17 @@ format: $(INSTALLED) ## format and fix what can be fixed
 	$(BIN)/ruff format .
 
 generate: $(INSTALLED) ## write the generated files anew
-	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. --grpc_python_out=. $(PROTO)
+	$(PROTOC) --python_out=. --pyi_out=. $(PROTO)
+	$(PROTOC) --grpc_python_out=. $(SERVICES)
 	$(BIN)/python -m training.triton_config --write
 
 .PHONY: check-proto
 check-proto: $(INSTALLED)
 	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
-	$(BIN)/python -m grpc_tools.protoc -I. --python_out="$$fresh" --pyi_out="$$fresh" --grpc_python_out="$$fresh" $(PROTO) && \
-	for file in "$$fresh"/serving/proto/*; do \
-	  cmp "$$file" "serving/proto/$$(basename "$$file")" || { echo "run 'make generate' and commit"; exit 1; }; \
+	$(PROTOC) --python_out="$$fresh" --pyi_out="$$fresh" $(PROTO) && \
+	$(PROTOC) --grpc_python_out="$$fresh" $(SERVICES) && \
+	for file in $$(cd "$$fresh" && find . -type f); do \
+	  cmp "$$fresh/$$file" "$$file" || { echo "run 'make generate' and commit"; exit 1; }; \
 	done && echo "generated files are fresh"
 
 lock: $(UV) ## resolve pyproject.toml anew into requirements.lock

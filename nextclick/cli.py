@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from feature_repo.errors import NextclickError
-from nextclick.verbs import archive, demo, down, evaluate, export, recommend, serve, status, stream, train, up
+from nextclick.verbs import archive, demo, dlq, down, evaluate, export, recommend, serve, status, stream, train, up
 
 commands = typer.Typer(
     help="Turn a live click stream into ordered recommendations.",
@@ -26,6 +26,7 @@ commands = typer.Typer(
 SERVERS = ("stream", "archive", "serve")
 for verb in (up, status, down, demo, stream, archive, train, evaluate, export, serve, recommend):
     commands.command(name=verb.__name__.rpartition(".")[2])(verb.run)
+commands.add_typer(dlq.commands, name="dlq")
 
 
 @commands.callback()
@@ -38,6 +39,8 @@ def configure(
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     for ours in ("nextclick", "feature_repo", "streaming", "training", "serving"):
         logging.getLogger(ours).setLevel(logging.DEBUG if verbose else usual)
+    if usual > logging.INFO and not verbose:  # what such a verb cannot get over is raised, and explained in one line
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
     # Its event loop reports every task above 0.1 s, which a busy machine has many of.
     logging.getLogger("kafka.net.selector").setLevel(logging.WARNING if verbose else logging.ERROR)
 

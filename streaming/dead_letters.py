@@ -1,6 +1,12 @@
-"""Messages that are no valid events, kept untouched in a topic of their own with the reason beside them."""
+"""Messages that are no valid events, kept untouched in a topic of their own with the reason beside them.
 
+Headers of a letter: `reason`, `field`, `error` (the sentence), `topic`, `partition`, `offset`, `timestamp_ms` (the
+message's own), `replays` if it had been sent back before, and the message's headers as `original.NAME`.
+"""
+
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
@@ -10,7 +16,14 @@ from streaming.errors import EventError
 from streaming.settings import StreamingSettings
 from streaming.topics import DEAD_LETTER_MAX_BYTES
 
-_FLUSH_TIMEOUT_SECONDS = 30
+REPLAYS = "nextclick-replays"
+"""Header of a message that was sent back: how often, so that a hopeless one does not go round for ever."""
+
+_ORIGINAL = "original."
+_ORIGINAL_NULL = "original-null."
+_SEND_SECONDS = 30
+
+Header = tuple[str, bytes | None]
 
 
 class DeadLetters:
@@ -18,18 +31,12 @@ class DeadLetters:
 
     def __init__(self, settings: StreamingSettings) -> None:
         self._topic = settings.dead_letter_topic
-        self._producer = KafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
-            acks="all",
-            max_request_size=DEAD_LETTER_MAX_BYTES,
-            max_block_ms=5000,  # the consumer tries again, and looks in between whether it has been told to stop
-        )
+        self._producer = open_producer(settings, max_request_size=DEAD_LETTER_MAX_BYTES)
 
     def send(self, rejected: Sequence[tuple[ConsumerRecord, EventError]]) -> None:
-        """Return once the brokers have all of them; raises KafkaError otherwise."""
+        """Return once the brokers have all of them; raises KafkaError, within half a minute, otherwise."""
         futures = [self._send(record, error) for record, error in rejected]
-        for future in futures:
-            future.get(timeout=_FLUSH_TIMEOUT_SECONDS)
+        wait_for(futures)
 
     def _send(self, record: ConsumerRecord, error: EventError) -> Future:
         # Our client refuses a message with neither key nor value; other clients write them, hence the empty value.
@@ -41,12 +48,124 @@ class DeadLetters:
         self._producer.close(timeout=5)
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One dead letter as it is read back; texts are empty and numbers -1 where a header is missing or no number."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    reason: str
+    field: str
+    error: str
+    source_topic: str
+    source_partition: int
+    source_offset: int
+    source_timestamp_ms: int
+    replays: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...]
+    """The message's own."""
+
+    @property
+    def place(self) -> str:
+        """Where it lies in the dead letter topic, `partition@offset`."""
+        return f"{self.partition}@{self.offset}"
+
+    @property
+    def source(self) -> str:
+        """Where the message was read, `topic[partition]@offset`."""
+        return f"{self.source_topic}[{self.source_partition}]@{self.source_offset}"
+
+    @property
+    def identity(self) -> str:
+        """The same for letters that a crash wrote twice. With the time, as a topic that is made anew counts anew."""
+        return f"{self.source}/{self.source_timestamp_ms}"
+
+    def matches(self, reason: str | None, field: str | None) -> bool:
+        """Whether it has this reason and is about this field, or one inside of it; None is any."""
+        return reason in (None, self.reason) and (field in (None, self.field) or self.field.startswith(f"{field}."))
+
+
+def letter_of(record: ConsumerRecord) -> Letter:
+    """Any message of the dead letter topic, whoever wrote it."""
+    ours = {name: value or b"" for name, value in record.headers if not name.startswith((_ORIGINAL, _ORIGINAL_NULL))}
+
+    def text(name: str) -> str:
+        return ours.get(name, b"").decode(errors="backslashreplace")
+
+    return Letter(
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        reason=text("reason"),
+        field=text("field"),
+        error=text("error"),
+        source_topic=text("topic"),
+        source_partition=_number(ours.get("partition")),
+        source_offset=_number(ours.get("offset")),
+        source_timestamp_ms=_number(ours.get("timestamp_ms")),
+        replays=max(0, _number(ours.get("replays"))),
+        key=record.key,
+        value=record.value,
+        headers=tuple(_original_headers(record.headers)),
+    )
+
+
+def open_producer(settings: StreamingSettings, **options: int) -> KafkaProducer:
+    """A producer that gives up within seconds, as its callers know better when to try again.
+
+    Raises KafkaError if no broker answers.
+    """
+    return KafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        acks="all",
+        max_block_ms=5000,
+        request_timeout_ms=10_000,
+        delivery_timeout_ms=20_000,
+        **options,
+    )
+
+
+def wait_for(futures: Sequence[Future]) -> None:
+    """Return once all are done; raises the first KafkaError among them, or KafkaTimeoutError."""
+    give_up = time.monotonic() + _SEND_SECONDS
+    for future in futures:
+        if not future.succeeded():
+            future.get(timeout=max(0.001, give_up - time.monotonic()))
+
+
 def _headers(record: ConsumerRecord, error: EventError) -> list[tuple[str, bytes]]:
     texts = {
-        "reason": str(error),
+        "reason": error.reason.value,
         "field": error.field,
+        "error": str(error),
         "topic": record.topic,
         "partition": str(record.partition),
         "offset": str(record.offset),
+        "timestamp_ms": str(record.timestamp),
     }
-    return [(name, text.encode()) for name, text in texts.items()]
+    headers = [(name, text.encode()) for name, text in texts.items()]
+    for name, value in record.headers:
+        if name == REPLAYS:
+            headers.append(("replays", value or b""))
+        elif value is None:  # our client can read such a header, but not write it
+            headers.append((_ORIGINAL_NULL + name, b""))
+        else:
+            headers.append((_ORIGINAL + name, value))
+    return headers
+
+
+def _original_headers(headers: Sequence[Header]) -> list[Header]:
+    found: list[Header] = []
+    for name, value in headers:
+        if name.startswith(_ORIGINAL):
+            found.append((name.removeprefix(_ORIGINAL), value))
+        elif name.startswith(_ORIGINAL_NULL):
+            found.append((name.removeprefix(_ORIGINAL_NULL), None))
+    return found
+
+
+def _number(text: bytes | None) -> int:
+    return int(text) if text and len(text) < 20 and text.isdigit() else -1

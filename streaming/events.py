@@ -1,143 +1,179 @@
-"""One event as JSON bytes: parsed and checked once, at the edge, into a frozen `Event`."""
+"""The edge: one message of Kafka, JSON or Protobuf, parsed and checked once into a frozen `Event`; and both ways back.
 
-import json
-import math
-from typing import Any, NoReturn
+A message says its format in the header `content-type`; without one it is JSON.
+"""
 
-from feature_repo.schema import (
-    MAX_ATTRIBUTES,
-    MAX_EVENT_BYTES,
-    MAX_ID_LENGTH,
-    AttributeValue,
-    Event,
-    EventType,
-)
-from streaming.errors import EventError
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
-MAX_TIMESTAMP_MS = 253_402_300_799_999
-"""The end of the year 9999 (UTC), the last moment that every reader of the archive can express."""
+import orjson
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+from kafka.consumer.fetcher import ConsumerRecord
 
-_EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
-_REQUIRED = ("event_id", "event_type", "session_id", "item_id", "timestamp_ms")
-_FIELDS = frozenset((*_REQUIRED, "user_id", "attributes"))
+from feature_repo.schema import MAX_CLOCK_SKEW, MAX_EVENT_BYTES, SESSION_TTL, AttributeValue, Event
+from streaming.errors import EventError, Reason
+from streaming.event_fields import FIELDS, event_of
+from streaming.proto import event_pb2 as pb
+
+CONTENT_TYPE = "content-type"
+JSON_TYPE = b"application/json"
+PROTOBUF_TYPE = b"application/x-protobuf"
+
+_MAX_SKEW_MS = int(MAX_CLOCK_SKEW.total_seconds() * 1000)
+_MAX_AGE_MS = int(SESSION_TTL.total_seconds() * 1000)
+
+_FEWEST_FIELDS = 5
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class EventParser:
+    """Parses messages, and counts what it kept out of their events. For one thread."""
+
+    def __init__(self) -> None:
+        self.unknown_fields = 0
+        """Fields that the schema does not have, dropped so far."""
+
+    def parse_record(self, record: ConsumerRecord) -> Event:
+        """The event of a message. Its times are judged against the message's own, or against now if it has none.
+
+        Raises EventError naming the field, what was expected of it, and the reason.
+        """
+        fields = _read(record.value, record.headers)
+        event = event_of(fields)
+        if record.key != event.session_id.encode():
+            raise EventError("key", "the session_id, in UTF-8", Reason.WRONG_KEY)
+        _check_clock(event.timestamp_ms, record.timestamp)
+        if len(fields) > _FEWEST_FIELDS:  # the required ones alone hold nothing unknown
+            self.unknown_fields += len(fields.keys() - FIELDS)
+        return event
+
+
+def parse_record(record: ConsumerRecord) -> Event:
+    """As `EventParser.parse_record`, for those who do not ask what was dropped."""
+    return EventParser().parse_record(record)
 
 
 def event_to_json(event: Event) -> bytes:
-    """The wire format, as `parse_event` reads it."""
-    fields = {
+    """The event as JSON, the format of a message without a content type."""
+    fields: dict[str, object] = {
         "event_id": event.event_id,
         "event_type": event.event_type.value,
         "session_id": event.session_id,
-        "user_id": event.user_id,
         "item_id": event.item_id,
         "timestamp_ms": event.timestamp_ms,
-        "attributes": event.attributes,
     }
-    return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    if event.user_id is not None:
+        fields["user_id"] = event.user_id
+    if event.attributes:
+        fields["attributes"] = event.attributes
+    return orjson.dumps(fields)
 
 
-def parse_event(message: bytes | None) -> Event:
-    """Raises EventError naming the field and what was expected of it."""
-    fields = _parse_object(message)
-    for name in fields.keys() - _FIELDS:
-        raise EventError(_shortened(name), f"no such field, only {', '.join(sorted(_FIELDS))}")
-    for name in _REQUIRED:
-        if name not in fields:
-            raise EventError(name, "to be there")
-    return Event(
-        event_id=_parse_id("event_id", fields["event_id"]),
-        event_type=_parse_event_type(fields["event_type"]),
-        session_id=_parse_id("session_id", fields["session_id"]),
-        item_id=_parse_id("item_id", fields["item_id"]),
-        timestamp_ms=_parse_timestamp(fields["timestamp_ms"]),
-        user_id=None if (user_id := fields.get("user_id")) is None else _parse_id("user_id", user_id),
-        attributes=_parse_attributes(fields.get("attributes")),
-    )
+def event_to_protobuf(event: Event) -> bytes:
+    """The event as Protobuf, to be sent with PROTOBUF_TYPE in the header CONTENT_TYPE."""
+    attributes = {name: _attribute_value(value) for name, value in event.attributes.items()}
+    return pb.Event(
+        event_id=event.event_id,
+        event_type=event.event_type.value,
+        session_id=event.session_id,
+        user_id=event.user_id or "",
+        item_id=event.item_id,
+        timestamp_ms=event.timestamp_ms,
+        attributes=attributes,
+    ).SerializeToString()
 
 
 def field_label(field: str) -> str:
     """The field of an EventError as one of few words: names that a stranger chose must not become metrics."""
     name = field.partition(".")[0]
-    return name if name in _FIELDS or name in ("event", "key") else "unknown"
+    return name if name in FIELDS or name in ("event", "key", CONTENT_TYPE) else "unknown"
 
 
-def parse_keyed_event(key: bytes | None, message: bytes | None) -> Event:
-    """As `parse_event`, and the message's key has to be the session: it is what keeps a session in one partition."""
-    event = parse_event(message)
-    if key != event.session_id.encode():
-        raise EventError("key", "the session_id, in UTF-8")
-    return event
-
-
-def _parse_object(message: bytes | None) -> dict[str, Any]:
+def _read(message: bytes | None, headers: Headers) -> dict[str, Any]:
     if not message:
-        raise EventError("event", "a JSON object, but the message is empty")
+        raise EventError("event", "an object, but the message is empty", Reason.MISSING)
     if len(message) > MAX_EVENT_BYTES:
-        raise EventError("event", f"at most {MAX_EVENT_BYTES} bytes, got {len(message)}")
+        raise EventError("event", f"at most {MAX_EVENT_BYTES} bytes, got {len(message)}", Reason.TOO_LARGE)
+    if headers and _format_of(_content_type(headers)) == PROTOBUF_TYPE:
+        return _read_protobuf(message)
+    return _read_json(message)
+
+
+def _content_type(headers: Headers) -> bytes | None:
+    found = None
+    for name, value in headers:
+        if name.lower() == CONTENT_TYPE:
+            found = value
+    return found
+
+
+@lru_cache(maxsize=64)
+def _format_of(content_type: bytes | None) -> bytes:
+    if content_type is None:
+        return JSON_TYPE
+    name = content_type.partition(b";")[0].strip().lower()
+    if name == JSON_TYPE:
+        return JSON_TYPE
+    if name in (PROTOBUF_TYPE, b"application/protobuf"):
+        return PROTOBUF_TYPE
+    expected = f"{JSON_TYPE.decode()} or {PROTOBUF_TYPE.decode()}"
+    raise EventError(CONTENT_TYPE, expected, Reason.UNSUPPORTED_FORMAT)
+
+
+def _read_json(message: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(message.decode(), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise EventError("event", "a JSON object in UTF-8") from error
-    if not isinstance(fields, dict):
-        raise EventError("event", "a JSON object")
+        fields = orjson.loads(message)
+    except ValueError as error:
+        raise EventError("event", "a JSON object in UTF-8", Reason.MALFORMED) from error
+    if type(fields) is not dict:
+        raise EventError("event", "a JSON object", Reason.MALFORMED)
     return fields
 
 
-def _parse_id(name: str, value: object) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_ID_LENGTH or not _is_unicode(value):
-        raise EventError(name, f"a string of 1 to {MAX_ID_LENGTH} characters")
-    return value
-
-
-def _parse_event_type(value: object) -> EventType:
-    event_type = _EVENT_TYPES.get(value) if isinstance(value, str) else None
-    if event_type is None:
-        raise EventError("event_type", f"one of {', '.join(_EVENT_TYPES)}")
-    return event_type
-
-
-def _parse_timestamp(value: object) -> int:
-    if type(value) is not int or not 0 < value <= MAX_TIMESTAMP_MS:
-        raise EventError("timestamp_ms", "a whole number of milliseconds since 1970, above 0 and before the year 10000")
-    return value
-
-
-def _parse_attributes(value: object) -> dict[str, AttributeValue]:
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise EventError("attributes", "an object")
-    if len(value) > MAX_ATTRIBUTES:
-        raise EventError("attributes", f"at most {MAX_ATTRIBUTES} entries")
-    for name, entry in value.items():
-        if not 0 < len(name) <= MAX_ID_LENGTH or not _is_unicode(name):
-            raise EventError("attributes", f"names of 1 to {MAX_ID_LENGTH} characters")
-        if not _is_attribute(entry):
-            raise EventError(f"attributes.{_shortened(name)}", "a string, a finite number, true or false")
-    return value
-
-
-def _is_attribute(value: object) -> bool:
-    if isinstance(value, str):
-        return _is_unicode(value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int)  # bool is one
-
-
-def _is_unicode(text: str) -> bool:
-    """JSON can escape half a surrogate pair, which no UTF-8 can carry on."""
+def _read_protobuf(message: bytes) -> dict[str, Any]:
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        event = pb.Event.FromString(message)
+    except DecodeError as error:
+        raise EventError("event", "the Protobuf message nextclick.v1.Event", Reason.MALFORMED) from error
+    fields: dict[str, Any] = {
+        "event_id": event.event_id,
+        "event_type": event.event_type,
+        "session_id": event.session_id,
+        "item_id": event.item_id,
+        "timestamp_ms": event.timestamp_ms or None,
+        # An empty value is not sent: it is one that is not there.
+        "user_id": event.user_id or None,
+        "schema_version": event.schema_version or None,
+    }
+    if event.attributes:
+        fields["attributes"] = {name: _value_of(entry) for name, entry in event.attributes.items()}
+    fields |= {f"number {unknown.field_number}": None for unknown in UnknownFieldSet(event)}  # type: ignore[attr-defined]
+    return fields
 
 
-def _shortened(name: str) -> str:
-    """A field's name as a stranger chose it, fit for a log line and a header."""
-    return name[:64].encode("ascii", "backslashreplace").decode()
+def _check_clock(timestamp_ms: int, message_ms: int) -> None:
+    if message_ms < 0:
+        message_ms = time.time_ns() // 1_000_000
+    if timestamp_ms - message_ms > _MAX_SKEW_MS:
+        expected = f"a time at most {MAX_CLOCK_SKEW} after its message's, got {timestamp_ms - message_ms} ms"
+        raise EventError("timestamp_ms", expected, Reason.FROM_THE_FUTURE)
+    if message_ms - timestamp_ms > _MAX_AGE_MS:
+        expected = f"a time at most {SESSION_TTL.days} days before its message's, got {message_ms - timestamp_ms} ms"
+        raise EventError("timestamp_ms", expected, Reason.TOO_OLD)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+def _value_of(value: pb.AttributeValue) -> object:
+    kind = value.WhichOneof("value")
+    return None if kind is None else getattr(value, kind)
+
+
+def _attribute_value(value: AttributeValue) -> pb.AttributeValue:
+    if isinstance(value, str):
+        return pb.AttributeValue(text=value)
+    if isinstance(value, bool):  # before int, which a bool is too
+        return pb.AttributeValue(flag=value)
+    return pb.AttributeValue(whole=value) if isinstance(value, int) else pb.AttributeValue(number=value)

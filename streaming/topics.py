@@ -23,10 +23,21 @@ def ensure_topics(settings: StreamingSettings) -> dict[str, str]:
 
     Raises KafkaUnavailableError.
     """
-    wanted = {
-        settings.events_topic: _options(settings, {}),
-        settings.dead_letter_topic: _options(settings, {"max.message.bytes": str(DEAD_LETTER_MAX_BYTES)}),
-    }
+    return _ensure(
+        settings,
+        {
+            settings.events_topic: _options(settings, {}),
+            settings.dead_letter_topic: _options(settings, {"max.message.bytes": str(DEAD_LETTER_MAX_BYTES)}),
+        },
+    )
+
+
+def ensure_compacted_topic(settings: StreamingSettings, name: str) -> str:
+    """Create a topic that keeps the newest message of each key, if it is missing; its id. Raises as `ensure_topics`."""
+    return _ensure(settings, {name: _options(settings, {"cleanup.policy": "compact"})})[name]
+
+
+def _ensure(settings: StreamingSettings, wanted: dict[str, dict[str, Any]]) -> dict[str, str]:
     try:
         admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers, bootstrap_timeout_ms=10_000)
     except (KafkaError, OSError) as error:

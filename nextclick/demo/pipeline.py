@@ -132,7 +132,13 @@ class Demo:
 
         producer = _producer()
         for event in history:
-            producer.send(EVENTS_TOPIC, key=event.session_id.encode(), value=event_to_json(event))
+            # A message as old as its event: consumers refuse events that come long after they happened.
+            producer.send(
+                EVENTS_TOPIC,
+                key=event.session_id.encode(),
+                value=event_to_json(event),
+                timestamp_ms=event.timestamp_ms,
+            )
         producer.flush()
         producer.close()
 

@@ -45,9 +45,14 @@ class Sender:
         self._producer = KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers, linger_ms=5)
 
     def events(self, events: Iterable[Event]) -> None:
-        """Events as every producer of ours sends them."""
+        """Events as every producer of ours sends them, each message as old as its event."""
         for event in events:
-            self._producer.send(self._topic, key=event.session_id.encode(), value=event_to_json(event))
+            self._producer.send(
+                self._topic,
+                key=event.session_id.encode(),
+                value=event_to_json(event),
+                timestamp_ms=event.timestamp_ms,
+            )
         self._producer.flush()
 
     def raw(self, key: bytes | None, value: bytes | None) -> None:

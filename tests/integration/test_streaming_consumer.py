@@ -139,7 +139,7 @@ def test_what_is_no_event_becomes_a_dead_letter_and_holds_nothing_up(
     by_offset = sorted(letters, key=lambda letter: int(letter[2]["offset"]))
     assert [(key, value) for key, value, _ in by_offset] == sent
     assert [headers["field"] for *_, headers in by_offset] == ["event", "event_type", "event", "event_id", "event"]
-    assert by_offset[1][2]["reason"].startswith("event_type: expected one of view, add_to_cart")
+    assert by_offset[1][2]["error"].startswith("event_type: expected one of view, add_to_cart")
     assert {headers["topic"] for *_, headers in letters} == {streaming_settings.events_topic}
     assert {headers["partition"] for *_, headers in letters} == {"0"}
 

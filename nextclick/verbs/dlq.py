@@ -1,0 +1,268 @@
+"""`nextclick dlq`: look at messages that were no valid events, and send them back once the cause is mended."""
+
+import base64
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from feature_repo.errors import NextclickError
+from nextclick.report import JsonOption, console, write_json
+from streaming.errors import Reason
+
+if TYPE_CHECKING:
+    from streaming.dead_letter_reader import Progress as ReadProgress
+    from streaming.dead_letters import Letter
+    from streaming.replay import ReplayResult
+    from streaming.settings import StreamingSettings
+
+PREVIEW_BYTES = 24
+ROW_BYTES = 16
+
+commands = typer.Typer(
+    help="Look at messages that were no valid events, and send them back.",
+    epilog="Example: `nextclick dlq list`, `nextclick dlq show 0@17`, `nextclick dlq replay --reason too_old`",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+)
+
+REASONS = f"Only letters with this reason, one of {', '.join(Reason)}."
+
+ReasonOption = Annotated[Reason | None, typer.Option("--reason", "-r", metavar="REASON", help=REASONS)]
+FieldOption = Annotated[
+    str | None, typer.Option("--field", "-f", help="Only letters about this field; `attributes` takes in all of them.")
+]
+
+
+@commands.command("list")
+def list_letters(
+    reason: ReasonOption = None,
+    field: FieldOption = None,
+    limit: int = typer.Option(50, "--limit", "-n", min=1, help="Most letters shown, the newest."),
+    json_file: JsonOption = None,
+) -> None:
+    """Show the newest dead letters, and how many there are of each reason. Changes nothing.
+
+    Example: `nextclick dlq list --field attributes --limit 10`
+    """
+    settings = _settings()
+    from streaming.dead_letter_reader import read_letters
+
+    counts: Counter[str] = Counter()
+    newest: dict[int, deque[Letter]] = {}
+    with _progress("reading") as progress:
+        for letter in read_letters(settings, progress):
+            if letter.matches(reason, field):
+                counts[letter.reason] += 1
+                newest.setdefault(letter.partition, deque(maxlen=limit)).append(letter)
+    letters = sorted((letter for some in newest.values() for letter in some), key=lambda letter: letter.timestamp_ms)
+    shown = letters[-limit:]
+    write_json(json_file, {"reasons": dict(counts), "letters": [_plain(letter) for letter in shown]})
+    if str(json_file) != "-":
+        _print_list(shown, counts)
+
+
+@commands.command("show")
+def show_letter(
+    place: str = typer.Argument(..., metavar="PARTITION@OFFSET", help="As `nextclick dlq list` names it."),
+    raw: Path | None = typer.Option(
+        None, "--raw", metavar="FILE", help="Save the message's untouched bytes to FILE (`-`: standard output) instead."
+    ),
+    json_file: JsonOption = None,
+) -> None:
+    """Show one dead letter whole: why, from where, its headers, its key and its bytes.
+
+    Example: `nextclick dlq show 0@17 --raw message.json`
+    """
+    partition, at, offset = place.partition("@")
+    if not (at and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
+        raise typer.BadParameter("a place is PARTITION@OFFSET, for example 0@17", param_hint="PARTITION@OFFSET")
+    settings = _settings()
+    from streaming.dead_letter_reader import read_letter
+
+    letter = read_letter(settings, int(partition), int(offset))
+    if raw is not None:
+        _save(letter.value or b"", raw)
+        return
+    write_json(json_file, _plain(letter))
+    if str(json_file) != "-":
+        _print_letter(letter)
+
+
+@commands.command("replay")
+def replay_letters(
+    reason: ReasonOption = None,
+    field: FieldOption = None,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Only count what would be sent."),
+    keep_timestamps: bool = typer.Option(
+        False, "--keep-timestamps", help="Send each message with its own time, by which its event's time is judged."
+    ),
+    force: bool = typer.Option(False, "--force", help="Also messages that have come back three times."),
+    json_file: JsonOption = None,
+) -> None:
+    """Send dead letters back to the topic they came from, untouched, each only once however often you ask.
+
+    Example: `nextclick dlq replay --reason too_old --keep-timestamps --dry-run`
+    """
+    settings = _settings()
+    from streaming.replay import ReplayOptions, replay
+
+    options = ReplayOptions(
+        reason=reason,
+        field=field,
+        dry_run=dry_run,
+        keep_timestamps=keep_timestamps,
+        force=force,
+    )
+    with _progress("replaying") as progress:
+        result = replay(settings, options, progress)
+    write_json(json_file, {"dry_run": dry_run, **_counts(result)})
+    if str(json_file) != "-":
+        _print_result(result, dry_run)
+
+
+def _settings() -> "StreamingSettings":
+    from nextclick.stack.addresses import KAFKA, apply_to_environment
+
+    apply_to_environment(require=(KAFKA,))
+    from streaming.settings import StreamingSettings
+
+    return StreamingSettings()
+
+
+@contextmanager
+def _progress(title: str) -> "Iterator[ReadProgress]":
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(title, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _print_list(letters: "list[Letter]", counts: Counter[str]) -> None:
+    if not counts:
+        console.print("no dead letters")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("letter", "reason", "field", "came from", "age", "message"):
+        table.add_column(name, no_wrap=name not in ("field", "message"), overflow="fold")
+    for letter in letters:
+        preview = (letter.value or b"")[:PREVIEW_BYTES]
+        row = (letter.place, letter.reason, letter.field, letter.source, _age(letter.timestamp_ms), _text(preview))
+        table.add_row(*(escape(_printable(cell)) for cell in row))
+    console.print(table)
+    console.print()
+    reasons = ", ".join(f"{count} {_printable(reason) or 'without reason'}" for reason, count in counts.most_common())
+    older = counts.total() - len(letters)
+    console.print(f"{reasons}{f'; {older} older ones not shown' if older else ''}", highlight=False, markup=False)
+
+
+def _print_letter(letter: "Letter") -> None:
+    facts = {
+        "letter": f"{letter.place}, {_age(letter.timestamp_ms)} old",
+        "reason": letter.reason,
+        "error": letter.error,
+        "came from": letter.source,
+        "replays": str(letter.replays),
+        "key": _text(letter.key),
+    }
+    facts |= {f"header {name}": _text(value) for name, value in letter.headers}
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        table.add_row(escape(_printable(name)), escape(_printable(value)))
+    console.print(table, highlight=False)
+    console.print(f"\n{len(letter.value or b'')} bytes", highlight=False)
+    console.print(_dump(letter.value or b""), highlight=False, markup=False, soft_wrap=True)
+
+
+def _print_result(result: "ReplayResult", dry_run: bool) -> None:
+    kinds = {
+        "to be sent" if dry_run else "sent": result.sent,
+        "sent before": result.replayed_before,
+        "written twice": result.repeated,
+        "came back too often": result.hopeless,
+        "of unknown origin": result.without_source,
+    }
+    kinds = {kind: counts for kind, counts in kinds.items() if counts or kind.endswith("sent")}
+    table = Table("reason", *kinds, box=None, pad_edge=False)
+    for reason in sorted(set().union(*kinds.values())):
+        table.add_row(escape(_printable(reason)), *(str(counts[reason]) for counts in kinds.values()))
+    table.add_row("all", *(str(counts.total()) for counts in kinds.values()))
+    console.print(table)
+    if result.not_matching:
+        console.print(f"{result.not_matching} others do not match", highlight=False)
+    if result.hopeless:
+        console.print("--force sends those that came back too often")
+
+
+def _age(timestamp_ms: int) -> str:
+    seconds = max(0, time.time_ns() // 1_000_000 - timestamp_ms) // 1000
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def _text(value: bytes | None) -> str:
+    return "none" if value is None else value.decode("utf-8", "backslashreplace")
+
+
+def _printable(text: str) -> str:
+    """On one line, and nothing that a terminal would act on: a stranger may have sent it."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def _dump(value: bytes) -> str:
+    """The text itself if all of it can be printed, else bytes in hexadecimal beside their characters."""
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if all(character.isprintable() or character in "\n\t" for character in text):
+        return text
+    rows = (value[start : start + ROW_BYTES] for start in range(0, len(value), ROW_BYTES))
+    return "\n".join(
+        f"{n * ROW_BYTES:08x}  {row.hex(' '):<{3 * ROW_BYTES}} {_ascii(row)}" for n, row in enumerate(rows)
+    )
+
+
+def _ascii(row: bytes) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+
+
+def _plain(letter: "Letter") -> dict[str, Any]:
+    """As JSON can hold it; bytes in base64."""
+    fields = asdict(letter) | {"key": _base64(letter.key), "value": _base64(letter.value)}
+    return fields | {"headers": [[name, _base64(value)] for name, value in letter.headers]}
+
+
+def _counts(result: "ReplayResult") -> dict[str, Any]:
+    return {
+        "sent": dict(result.sent),
+        "replayed_before": dict(result.replayed_before),
+        "repeated": dict(result.repeated),
+        "hopeless": dict(result.hopeless),
+        "without_source": dict(result.without_source),
+        "not_matching": result.not_matching,
+    }
+
+
+def _base64(value: bytes | None) -> str | None:
+    return None if value is None else base64.b64encode(value).decode()
+
+
+def _save(value: bytes, path: Path) -> None:
+    if str(path) == "-":
+        typer.get_binary_stream("stdout").write(value)
+        return
+    try:
+        path.write_bytes(value)
+    except OSError as error:
+        raise NextclickError(f"{path} cannot be written: {error.strerror}") from error

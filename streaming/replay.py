@@ -1,0 +1,124 @@
+"""Sends dead letters back to the topic they came from, each once however often it is asked to.
+
+What was sent back is remembered in Kafka: a compacted topic beside the dead letters, keyed by where a message was first
+read. Sent first, remembered then: a crash in between may send the letters of one chunk again, and their event ids make
+that harmless.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+
+import orjson
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+from kafka.future import Future
+
+from streaming.dead_letter_reader import Progress, read_letters, read_replayed, replayed_topic
+from streaming.dead_letters import REPLAYS, Letter, open_producer, wait_for
+from streaming.errors import DeadLettersError
+from streaming.settings import StreamingSettings
+from streaming.topics import DEAD_LETTER_MAX_BYTES, ensure_compacted_topic
+
+MAX_REPLAYS = 3
+"""Times that a message is sent back before only force does it again."""
+
+_CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """Which letters to send back, and how."""
+
+    reason: str | None = None
+    field: str | None = None
+    """Or one inside of it: `attributes` matches `attributes.price`."""
+    dry_run: bool = False
+    keep_timestamps: bool = False
+    """Send the message's own time again instead of now, so that its events' times are judged as the first time."""
+    force: bool = False
+    """Also messages that were sent back MAX_REPLAYS times and came back each time."""
+
+
+@dataclass(slots=True)
+class ReplayResult:
+    """Letters by reason."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    """Sent back, or in a dry run to be sent back."""
+    replayed_before: Counter[str] = field(default_factory=Counter)
+    repeated: Counter[str] = field(default_factory=Counter)
+    """Written twice for one message."""
+    hopeless: Counter[str] = field(default_factory=Counter)
+    """Sent back too often."""
+    without_source: Counter[str] = field(default_factory=Counter)
+    """Not written by our consumer: nothing says where they came from."""
+    not_matching: int = 0
+
+
+def replay(settings: StreamingSettings, options: ReplayOptions, progress: Progress | None = None) -> ReplayResult:
+    """Send back what matches and was not sent back before.
+
+    Raises KafkaUnavailableError if no broker answers, DeadLettersError if letters cannot be read or sent.
+    """
+    result = ReplayResult()
+    chosen = _choose(read_letters(settings, progress), read_replayed(settings), options, result)
+    if options.dry_run:
+        result.sent.update(letter.reason for letter in chosen)
+        return result
+    ensure_compacted_topic(settings, replayed_topic(settings))
+    with closing(open_producer(settings, max_request_size=DEAD_LETTER_MAX_BYTES)) as producer:
+        while chunk := list(islice(chosen, _CHUNK)):
+            _send(producer, settings, chunk, options.keep_timestamps)
+            result.sent.update(letter.reason for letter in chunk)
+    return result
+
+
+def _choose(
+    letters: Iterable[Letter], replayed: set[str], options: ReplayOptions, result: ReplayResult
+) -> Iterator[Letter]:
+    seen: set[str] = set()
+    for letter in letters:
+        if not letter.matches(options.reason, options.field):
+            result.not_matching += 1
+        elif not letter.source_topic or letter.source_offset < 0:
+            result.without_source[letter.reason] += 1
+        elif letter.identity in replayed:
+            result.replayed_before[letter.reason] += 1
+        elif letter.identity in seen:
+            result.repeated[letter.reason] += 1
+        elif letter.replays >= MAX_REPLAYS and not options.force:
+            result.hopeless[letter.reason] += 1
+        else:
+            seen.add(letter.identity)
+            yield letter
+
+
+def _send(producer: KafkaProducer, settings: StreamingSettings, chunk: list[Letter], keep_timestamps: bool) -> None:
+    try:
+        wait_for([_send_back(producer, letter, keep_timestamps) for letter in chunk])
+        wait_for([_remember(producer, replayed_topic(settings), letter) for letter in chunk])
+    except KafkaError as error:
+        place = chunk[0].place
+        raise DeadLettersError(
+            f"Kafka does not take the letters back, from {place} on: {error}; run it again"
+        ) from error
+
+
+def _send_back(producer: KafkaProducer, letter: Letter, keep_timestamps: bool) -> Future:
+    headers = [(name, value) for name, value in letter.headers if value is not None]
+    return producer.send(
+        letter.source_topic,
+        key=letter.key,
+        value=letter.value,
+        headers=[*headers, (REPLAYS, str(letter.replays + 1).encode())],
+        timestamp_ms=letter.source_timestamp_ms if keep_timestamps and letter.source_timestamp_ms >= 0 else None,
+    )
+
+
+def _remember(producer: KafkaProducer, topic: str, letter: Letter) -> Future:
+    note = {"letter": letter.place, "reason": letter.reason, "at_ms": time.time_ns() // 1_000_000}
+    return producer.send(topic, key=letter.identity.encode(), value=orjson.dumps(note))
