@@ -8,27 +8,29 @@ import gc
 import logging
 import threading
 import time
+from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass, field
 
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply
-from feature_repo.schema import Event
+from feature_repo.schema import Event, EventType
 from streaming.dead_letters import DeadLetters
+from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
-from streaming.events import EventParser, field_label
+from streaming.events import EventParser
 from streaming.folding import Applied, OnlineFold, PartitionBatch
+from streaming.health import Health
 from streaming.kafka_consumer import Batch, PatientConsumer, describe, next_offsets
-from streaming.metrics import StreamingMetrics
+from streaming.metrics import Result, StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
 from streaming.topics import ensure_topics
 
 log = logging.getLogger(__name__)
-
-Rejected = list[tuple[ConsumerRecord, EventError]]
 
 
 def run_consumer(settings: StreamingSettings, stop: threading.Event | None = None) -> None:
@@ -40,10 +42,14 @@ def run_consumer(settings: StreamingSettings, stop: threading.Event | None = Non
     topic_id = ensure_topics(settings)[settings.events_topic]
     apply(settings)
     _collect_garbage_rarely()
-    metrics = StreamingMetrics()
-    with metrics.served(settings.metrics_port), closing(Consumer(settings, topic_id, metrics)) as consumer:
+    metrics, health = StreamingMetrics(), Health(settings.liveness_seconds)
+    with (
+        metrics.served(settings.metrics_port, settings.metrics_host, health),
+        closing(Consumer(settings, topic_id, metrics)) as consumer,
+    ):
         while not stop.is_set():
             consumer.step()
+            health.turned(consumer.has_joined, consumer.is_paused)
 
 
 def _collect_garbage_rarely() -> None:
@@ -61,68 +67,107 @@ class Consumer:
         self._parser = EventParser()
         self._fold = OnlineFold(settings)
         self._dead_letters = DeadLetters(settings)
+        self._erasures = Erasures(settings)
         self._kafka = PatientConsumer(settings, settings.consumer_group, [settings.events_topic])
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the group has dealt its partitions out."""
+        return self._kafka.has_joined
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for the online store or the dead letter topic."""
+        return self._kafka.is_paused
 
     def step(self) -> None:
         """Wait for the next batch, shortly, and handle it."""
         batch = self._kafka.poll()
         if revoked := self._kafka.take_revoked():
             self._fold.forget(partition.partition for partition in revoked)
-        if not batch:
-            return
         try:
-            self._handle(batch)
+            if batch:
+                self._handle(batch)
+                self._metrics.lag.handled(batch)
         except (OnlineStoreError, KafkaError) as error:
             self._metrics.retries.inc()
             self._kafka.retry_later(batch, error)
+        self._metrics.paused.set(self.is_paused)
+        self._metrics.lag.observe(self._kafka.kafka)
 
     def close(self) -> None:
         """Leave the group and give connections back. Nothing is in hand between two steps."""
         self._kafka.close()
+        self._erasures.close()
         self._dead_letters.close()
         self._fold.close()
         log.info("consumer stopped")
 
     def _handle(self, batch: Batch) -> None:
-        parsed, arrived_ms, rejected = self._parse(batch)
-        with self._metrics.write_seconds.time():
-            applied = self._fold.apply(parsed)
-        self._observe(applied, arrived_ms, rejected)
-        if rejected:
-            self._reject(rejected)
+        started = time.perf_counter()
+        if self._erasures.refresh(REFRESH_SECONDS):
+            self._fold.forget_all()
+        parsed = self._parse(batch)
+        applied = self._fold.apply(parsed.batches)
+        self._metrics.fold_seconds.observe(time.perf_counter() - started - applied.write_seconds)
+        self._observe(parsed, applied)
+        if parsed.rejected:
+            self._reject(parsed.rejected)
         offsets = next_offsets(batch)
         if not self._kafka.commit(offsets):
             self._fold.forget_all()
-        log.debug("%d written, %d rejected up to %s", applied.new.total(), len(rejected), describe(offsets))
+        log.debug("%d written, %d rejected up to %s", applied.new.total(), len(parsed.rejected), describe(offsets))
 
-    def _parse(self, batch: Batch) -> tuple[list[PartitionBatch], list[int], Rejected]:
-        """Events by partition, when they arrived (ms since the epoch), and the messages that are no events."""
+    def _parse(self, batch: Batch) -> "Parsed":
         parse = self._parser.parse_record
-        parsed, arrived_ms, rejected = [], list[int](), Rejected()
+        erasures = self._erasures or None
+        parsed = Parsed()
         for partition, records in batch.items():
             events: list[tuple[int, Event]] = []
             for record in records:
                 try:
-                    events.append((record.offset, parse(record)))
-                    arrived_ms.append(record.timestamp)
+                    event = parse(record)
                 except EventError as error:
-                    rejected.append((record, error))
-            parsed.append(PartitionBatch(self._topic_id, partition.partition, events, records[-1].offset + 1))
-        return parsed, arrived_ms, rejected
+                    parsed.rejected.append((record, error))
+                    continue
+                if erasures and erasures.is_erased(event):
+                    parsed.dropped[event.event_type] += 1
+                    continue
+                events.append((record.offset, event))
+                parsed.arrived_ms.append(record.timestamp)
+            parsed.batches.append(PartitionBatch(self._topic_id, partition.partition, events, records[-1].offset + 1))
+        return parsed
 
-    def _reject(self, rejected: Rejected) -> None:
+    def _reject(self, rejected: "Rejected") -> None:
         self._dead_letters.send(rejected)
-        for _, error in rejected:
-            self._metrics.events.labels("", "rejected").inc()
-            self._metrics.dead_letters.labels(field_label(error.field)).inc()
+        self._metrics.count_rejected([error for _, error in rejected])
         record, error = rejected[0]
         place = f"{record.topic}[{record.partition}]@{record.offset}"
         log.warning("%d messages are no valid events, first %s: %s", len(rejected), place, error)
 
-    def _observe(self, applied: Applied, arrived_ms: list[int], rejected: Rejected) -> None:
-        now_ms = time.time() * 1000
-        for event_type, count in applied.new.items():
-            self._metrics.events.labels(event_type, "written").inc(count)
-        for arrived in arrived_ms:
-            self._metrics.visible_seconds.observe(max(0.0, now_ms - arrived) / 1000)
-        self._metrics.batch_rows.observe(len(arrived_ms) + len(rejected))
+    def _observe(self, parsed: "Parsed", applied: Applied) -> None:
+        metrics = self._metrics
+        metrics.observe_visible(parsed.arrived_ms, time.time() * 1000)
+        metrics.write_seconds.observe(applied.write_seconds)
+        metrics.count_events(Result.WRITTEN, applied.new)
+        metrics.count_events(Result.DUPLICATE, applied.repeated)
+        metrics.count_events(Result.DROPPED, parsed.dropped)
+        metrics.count_hot_sessions(applied.hot, applied.cold)
+        metrics.batch_rows.observe(len(parsed.arrived_ms) + parsed.dropped.total() + len(parsed.rejected))
+        metrics.unknown_fields.inc(self._parser.unknown_fields)
+        self._parser.unknown_fields = 0
+
+
+Rejected = list[tuple[ConsumerRecord, EventError]]
+
+
+@dataclass(slots=True)
+class Parsed:
+    """What the messages of a batch turned out to be."""
+
+    batches: list[PartitionBatch] = field(default_factory=list)
+    arrived_ms: list[int] = field(default_factory=list)
+    """When the messages of these events were sent, in ms since the epoch."""
+    rejected: Rejected = field(default_factory=list)
+    dropped: Counter[EventType] = field(default_factory=Counter)
+    """Events of people who were erased."""

@@ -7,7 +7,8 @@ several partitions, so other consumers write the same rows, and a row that chang
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from feature_repo.errors import OnlineStoreError
@@ -54,6 +55,8 @@ class Applied:
     """Sessions that were at hand."""
     cold: int = 0
     """Sessions that had to be read."""
+    write_seconds: float = 0.0
+    """Spent on waiting for the store to take the rows."""
 
 
 class OnlineFold:
@@ -75,7 +78,7 @@ class OnlineFold:
         try:
             applied = self._retry(lambda: self._fold_sessions(batches))
             if self._folds_history:
-                self._fold_histories(batches)
+                self._fold_histories(batches, applied)
         except OnlineStoreError:
             self.forget_all()
             raise
@@ -118,7 +121,7 @@ class OnlineFold:
             self._popular.load(batches)
         for batch in batches:
             self._fold_batch(batch, timelines, positions[batch.position_name], applied)
-        return applied if self._commit(batches, timelines, positions) else None
+        return applied if self._commit(batches, timelines, positions, applied) else None
 
     def _read_sessions(
         self, batches: Sequence[PartitionBatch]
@@ -156,12 +159,15 @@ class OnlineFold:
         batches: Sequence[PartitionBatch],
         timelines: dict[str, SessionTimeline],
         positions: dict[str, int],
+        applied: Applied,
     ) -> bool:
         for batch in batches:
             positions[batch.position_name] = max(positions[batch.position_name], batch.next_offset)
         rows = _dirty_rows(timelines.values())
         rows += self._popular.dirty_rows() if self._popular else []
-        if not self._rows.commit(positions, rows):
+        with _timed(applied):
+            committed = self._rows.commit(positions, rows)
+        if not committed:
             self.forget(batch.partition for batch in batches)
             return False
         self._positions |= positions
@@ -173,7 +179,7 @@ class OnlineFold:
             self._popular.written()
         return True
 
-    def _fold_histories(self, batches: Sequence[PartitionBatch]) -> None:
+    def _fold_histories(self, batches: Sequence[PartitionBatch], applied: Applied) -> None:
         pending: dict[str, list[Event]] = {}
         for batch in batches:
             for _, event in batch.events:
@@ -182,10 +188,10 @@ class OnlineFold:
         for _ in range(_ATTEMPTS):
             if not pending:
                 return
-            pending = self._swap_histories(pending)
+            pending = self._swap_histories(pending, applied)
         raise OnlineStoreError("other consumers keep writing the same users' histories")
 
-    def _swap_histories(self, events_of: dict[str, list[Event]]) -> dict[str, list[Event]]:
+    def _swap_histories(self, events_of: dict[str, list[Event]], applied: Applied) -> dict[str, list[Event]]:
         """The users whose rows another consumer has changed meanwhile, with their events."""
         timelines = self._users.get(events_of)
         cold = [user_id for user_id in events_of if user_id not in timelines]
@@ -200,13 +206,22 @@ class OnlineFold:
                 add(event)
         changed = [timeline for timeline in timelines.values() if timeline.dirty]
         revisions = [timeline.revision for timeline in changed]
-        swapped = self._rows.swap(_dirty_rows(changed), revisions)
+        rows = _dirty_rows(changed)
+        with _timed(applied):
+            swapped = self._rows.swap(rows, revisions)
         lost = {timeline.key for timeline, done in zip(changed, swapped, strict=True) if not done}
         for timeline in changed:
             timeline.revision += 1
         self._users.put({key: timeline for key, timeline in timelines.items() if key not in lost}, 0)
         self._users.remove(lost)
         return {user_id: events_of[user_id] for user_id in lost}
+
+
+@contextmanager
+def _timed(applied: Applied) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    applied.write_seconds += time.perf_counter() - started
 
 
 def _dirty_rows(timelines: Iterable[Timeline]) -> list[EncodedRow]:

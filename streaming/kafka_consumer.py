@@ -19,6 +19,7 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
+from streaming.kafka_connection import kafka_options
 from streaming.settings import StreamingSettings
 
 log = logging.getLogger(__name__)
@@ -46,14 +47,17 @@ _FENCED = (
 def open_consumer(settings: StreamingSettings, group: str) -> KafkaConsumer:
     """A consumer of the group, not subscribed yet. Raises KafkaError if no broker answers."""
     return KafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        **kafka_options(settings),
         group_id=group,
+        group_instance_id=settings.consumer_instance_id or None,
         client_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         max_poll_records=settings.consumer_batch_size,
         fetch_min_bytes=1,
+        isolation_level="read_committed",  # what a transaction took back never happened
         session_timeout_ms=SESSION_TIMEOUT_MS,
+        max_poll_interval_ms=settings.max_poll_interval_ms,
     )
 
 
@@ -88,6 +92,11 @@ class PatientConsumer:
         self.kafka = open_consumer(settings, group)
         self.kafka.subscribe(list(topics), listener=self._rebalances)
         log.info("consuming %s as %s", ", ".join(topics), group)
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the group has dealt its partitions out, be it none to this member."""
+        return self._rebalances.were_dealt
 
     @property
     def is_paused(self) -> bool:
@@ -150,6 +159,7 @@ class RebalanceNotes(ConsumerRebalanceListener):
     def __init__(self) -> None:
         self._lock = threading.Lock()  # the client may call from its own thread
         self._revoked: set[TopicPartition] = set()
+        self.were_dealt = False
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Called by the client."""
@@ -159,6 +169,7 @@ class RebalanceNotes(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Called by the client."""
+        self.were_dealt = True
         log.info("partitions assigned: %s", _names(assigned))
 
     def take_revoked(self) -> set[TopicPartition]:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -186,21 +187,31 @@ def _free_port() -> int:
 
 def test_metrics_count_what_happened(streaming_settings: StreamingSettings, sender: "Sender", run_id: str) -> None:
     settings = streaming_settings.model_copy(update={"metrics_port": _free_port()})
-    events = _events(run_id, 5)
+    events = _events(run_id, 5, sessions=2)
     with running(run_consumer, settings):
         sender.raw(b"s", b"{}")
-        sender.events(events)
-        wait_until("offsets to be committed", lambda: _offsets(settings) == (6, 6))
-        wait_until(
-            "the counters",
-            lambda: 'nextclick_events_total{event_type="view",result="written"} 5.0' in _metrics(settings),
-        )
-        assert 'nextclick_dead_letters_total{field="event_id"} 1.0' in _metrics(settings)
-        assert "nextclick_event_visible_seconds_count 5.0" in _metrics(settings)
+        sender.events([*events, events[0]])
+        wait_until("offsets to be committed", lambda: _offsets(settings) == (7, 7))
+        wait_until("the lag to be looked at", lambda: "nextclick_lag_messages{" in _http(settings, "metrics"))
+        metrics = _http(settings, "metrics")
+        assert _http(settings, "readyz") == "ready\n"
+        assert _http(settings, "healthz") == "alive\n"
+    for line in (
+        'nextclick_events_total{event_type="view",result="written"} 5.0',
+        'nextclick_events_total{event_type="view",result="duplicate"} 1.0',
+        'nextclick_events_total{event_type="",result="rejected"} 1.0',
+        'nextclick_dead_letters_total{reason="missing",field="event_id"} 1.0',
+        "nextclick_event_visible_seconds_count 6.0",
+        "nextclick_paused 0.0",
+    ):
+        assert line in metrics
+    misses = re.search(r'nextclick_hot_sessions_total{result="miss"} (\S+)', metrics)
+    assert misses
+    assert float(misses[1]) == 2.0
 
 
-def _metrics(settings: StreamingSettings) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics", timeout=5) as response:
+def _http(settings: StreamingSettings, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/{path}", timeout=5) as response:
         return str(response.read().decode())
 
 
