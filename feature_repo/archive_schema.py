@@ -21,6 +21,9 @@ EVENT_ARCHIVE_SCHEMA = pa.schema(
         pa.field("timestamp_ms", pa.int64(), nullable=False),
         pa.field("attributes", pa.string(), nullable=False),  # a JSON object
         pa.field("event_timestamp", pa.timestamp("ms", tz="UTC"), nullable=False),  # timestamp_ms, as Feast wants it
+        # where the event stood in its topic; files of the first release lack both
+        pa.field("kafka_partition", pa.int32(), nullable=False),
+        pa.field("kafka_offset", pa.int64(), nullable=False),
     ]
 )
 
@@ -37,8 +40,8 @@ ITEM_SCHEMA = pa.schema(
 )
 
 
-def events_to_table(events: Sequence[Event]) -> pa.Table:
-    """Rows of EVENT_ARCHIVE_SCHEMA in the order given."""
+def events_to_table(events: Sequence[Event], offsets: Sequence[int] | None = None, partition: int = 0) -> pa.Table:
+    """Rows of EVENT_ARCHIVE_SCHEMA in the order given; without offsets they are numbered from 0."""
     timestamps = [event.timestamp_ms for event in events]
     columns: list[list[Any]] = [
         [event.event_id for event in events],
@@ -49,6 +52,8 @@ def events_to_table(events: Sequence[Event]) -> pa.Table:
         timestamps,
         [json.dumps(event.attributes, sort_keys=True) if event.attributes else "{}" for event in events],
         timestamps,
+        [partition] * len(events),
+        list(range(len(events)) if offsets is None else offsets),
     ]
     return _table(columns, EVENT_ARCHIVE_SCHEMA)
 

@@ -2,6 +2,9 @@
 
 NextclickError
 ├── OnlineStoreError    it could not be reached or refused the request; the same call may succeed later
+├── SecretFileError     a file that should hold a secret cannot be read
+├── ArchiveError        the event archive could not be read or written; the same call may succeed later
+│   └── ArchiveFileGoneError  a file of it went away, as a compaction or an erasure runs: list the files again
 ├── streaming.errors
 ├── training.errors
 ├── serving.errors
@@ -15,3 +18,15 @@ class NextclickError(Exception):
 
 class OnlineStoreError(NextclickError):
     """The online store could not be reached or refused the request; the same call may succeed later."""
+
+
+class SecretFileError(NextclickError):
+    """A file that should hold a secret cannot be read."""
+
+
+class ArchiveError(NextclickError):
+    """The event archive could not be read or written; the same call may succeed later."""
+
+
+class ArchiveFileGoneError(ArchiveError):
+    """A file of the archive went away since it was listed: list the files again."""

@@ -8,8 +8,9 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from feature_repo.redis_connection import feast_connection_string
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
 
@@ -25,10 +26,7 @@ _APPLY_ATTEMPTS = 5
 
 
 def feast_environment(settings: SharedSettings) -> dict[str, str]:
-    """Variables that `feature_store.yaml` refers to. They may hold passwords.
-
-    Raises ValueError if Feast cannot express REDIS_URL.
-    """
+    """Variables that `feature_store.yaml` refers to. They may hold passwords."""
     return {
         "REGISTRY_URL": settings.registry_url.get_secret_value(),
         "FEAST_ONLINE_STORE": json.dumps(_online_store(settings)),
@@ -137,18 +135,4 @@ def _definitions_digest(settings: SharedSettings) -> str:
 def _online_store(settings: SharedSettings) -> dict[str, str]:
     if settings.uses_sqlite:
         return {"type": "sqlite", "path": str(settings.sqlite_path)}
-    return {"type": "redis", "connection_string": _connection_string(settings.redis_url.get_secret_value())}
-
-
-def _connection_string(url: str) -> str:
-    """`host:port,db=0,…`, where Feast reads each value as JSON if it can."""
-    from redis.connection import SSLConnection, parse_url
-
-    options: dict[str, Any] = dict(parse_url(url))
-    parts = [f"{options.pop('host', '127.0.0.1')}:{options.pop('port', 6379)}"]
-    if options.pop("connection_class", None) is SSLConnection:
-        options["ssl"] = True
-    parts += [f"{name}={json.dumps(value)}" for name, value in options.items()]
-    if any("," in part for part in parts):
-        raise ValueError("REDIS_URL holds a comma, which Feast cannot take: choose a password without one")
-    return ",".join(parts)
+    return {"type": "redis", "connection_string": feast_connection_string(settings)}

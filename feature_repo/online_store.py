@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.popularity import PopularityShard, merge_popular
+from feature_repo.redis_connection import redis_options
 from feature_repo.redis_layout import Encoded, row_key
 from feature_repo.redis_rows import LAYOUTS, EncodedRow, RedisRows, Wanted
 from feature_repo.schema import MAX_POPULAR_SHARDS, Event, Item
@@ -191,7 +192,7 @@ def status_of(view: View, row: Row, now_ms: int) -> Status:
 class _AsyncRedisRows:
     def __init__(self, settings: SharedSettings) -> None:
         self._client = redis.asyncio.Redis.from_url(
-            settings.redis_url.get_secret_value(),
+            **redis_options(settings),
             socket_timeout=_SOCKET_TIMEOUT_SECONDS,
             socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
             retry=AsyncRetry(NoBackoff(), 1),

@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from feature_repo.errors import OnlineStoreError
+from feature_repo.redis_connection import redis_options
 from feature_repo.redis_layout import Encoded, ViewLayout, row_key
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
@@ -54,7 +55,7 @@ class RedisRows:
 
     def __init__(self, settings: SharedSettings) -> None:
         client = redis.Redis.from_url(
-            settings.redis_url.get_secret_value(),
+            **redis_options(settings),
             socket_timeout=_SOCKET_TIMEOUT_SECONDS,
             socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), 0),  # the consumer owns retries
@@ -91,10 +92,14 @@ class RedisRows:
         _, _, positions, *rows = self._run([*commands, *(_read_command(view, key) for view, key in wanted)])
         return [int(position or 0) for position in positions], [_row_or_none(reply) for reply in rows]
 
-    def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow]) -> bool:
-        """Store rows and positions together, all or nothing; False, and nothing, if another writer was faster."""
+    def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()) -> bool:
+        """Store rows and positions together, all or nothing; False, and nothing, if another writer was faster.
+
+        Commands in `also` belong to the same transaction.
+        """
         commands: list[Command] = [("MULTI",)]
         commands += (command for row in rows for command in _write_commands(row))
+        commands += also
         commands += (("SET", _position_key(partition), position) for partition, position in positions.items())
         answer = self._run([*commands, ("EXEC",)])[-1]
         for reply in answer or ():

@@ -1,10 +1,23 @@
-"""Addresses and folders that every stage shares, read from the environment; each default stands only here."""
+"""Addresses, folders and credentials that every stage shares, read from the environment; defaults stand only here."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
+from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from feature_repo.logs import LogSettings
+from feature_repo.secret_files import SecretFiles
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 SQLITE = "sqlite"
@@ -15,24 +28,49 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
+def archive_location(value: Path | str) -> Path | str:
+    """A folder as an absolute path, anything else that fsspec knows (`s3://bucket/prefix`) as its URL.
+
+    Raises ValueError if a password stands in the URL.
+    """
+    text = str(value)
+    if "://" not in text:
+        return _absolute(Path(text))
+    url = urlsplit(text)
+    if url.password:
+        raise ValueError("ARCHIVE_PATH must hold no password: give credentials in the environment")
+    return _absolute(Path(unquote(url.path))) if url.scheme == "file" else text.rstrip("/")
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
+Location = Annotated[Path | str, BeforeValidator(archive_location)]
 
 
-class SharedSettings(BaseSettings):
+class SharedSettings(LogSettings):
     """What the stages agree on. An environment variable is called as its field, in upper case, without a prefix."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, validate_default=True)
+    model_config = SettingsConfigDict(validate_default=True)
 
     nextclick_home: Folder = PROJECT_ROOT / ".nextclick"
     """State of this checkout: registry, archive, runs, and the local stack's files."""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """`redis://…`, `rediss://…`, or the word `sqlite`. May hold a password."""
+    """`redis://…`, `rediss://…` (TLS), or the word `sqlite`. May hold a password."""
+    redis_username: str = ""
+    """User of Redis' access control list, unless REDIS_URL names one."""
+    redis_password: SecretStr = SecretStr("")
+    """Password, unless it stands in REDIS_URL."""
+    redis_ca_file: FilePath | None = None
+    """Certificates (PEM) that the server's must lead to; without it those that the system trusts."""
+    redis_cert_file: FilePath | None = None
+    """Our own certificate (PEM), for a server that asks for one."""
+    redis_key_file: FilePath | None = None
+    """The key of our own certificate (PEM, not encrypted)."""
     registry_url: SecretStr = Field(
         default_factory=lambda data: SecretStr(f"sqlite:///{data['nextclick_home']}/registry.db"),
     )
     """SQLAlchemy URL of Feast's registry. May hold a password."""
-    archive_path: Folder = Field(default_factory=lambda data: data["nextclick_home"] / "archive")
-    """Folder of the event archive, `event_date=YYYY-MM-DD/*.parquet` (see `archive_schema`)."""
+    archive_path: Location = Field(default_factory=lambda data: data["nextclick_home"] / "archive")
+    """Folder or fsspec URL (`s3://…`, `gs://…`) of the event archive, `event_date=YYYY-MM-DD/*.parquet`."""
     items_path: Folder = Field(default_factory=lambda data: data["nextclick_home"] / "items.parquet")
     """The catalogue, one Parquet file of `archive_schema.ITEM_SCHEMA`."""
     runs_path: Folder = Field(default_factory=lambda data: data["nextclick_home"] / "runs")
@@ -47,6 +85,33 @@ class SharedSettings(BaseSettings):
             raise ValueError("REDIS_URL must start with redis:// or rediss://, or be the word sqlite")
         return url
 
+    @model_validator(mode="after")
+    def _check_redis_tls(self) -> Self:
+        files = {"CA": self.redis_ca_file, "CERT": self.redis_cert_file, "KEY": self.redis_key_file}
+        given = [f"REDIS_{name}_FILE" for name, path in files.items() if path]
+        if given and not self.redis_uses_tls:
+            raise ValueError(f"{given[0]} is for TLS: let REDIS_URL start with rediss://")
+        if (self.redis_cert_file is None) != (self.redis_key_file is None):
+            raise ValueError("REDIS_CERT_FILE and REDIS_KEY_FILE belong together: set both or neither")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given in code, then the environment, then files that hold secrets."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
+    @property
+    def redis_uses_tls(self) -> bool:
+        """Whether Redis is reached over TLS."""
+        return self.redis_url.get_secret_value().startswith("rediss://")
+
     @property
     def uses_sqlite(self) -> bool:
         """Whether the online store is Feast's SQLite one."""
@@ -56,3 +121,11 @@ class SharedSettings(BaseSettings):
     def sqlite_path(self) -> Path:
         """File of the SQLite online store, used when REDIS_URL is `sqlite`."""
         return self.nextclick_home / "online_store.db"
+
+
+def settings_problem(error: ValidationError) -> str:
+    """The first setting that is wrong and why, in one line; others may only follow from it."""
+    problem = error.errors(include_input=False, include_url=False)[0]
+    name = "_".join(str(part) for part in problem["loc"]).upper()
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return message if message.startswith(name) else f"{name}: {message}"

@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 an error that was explained, 2 wrong usage, 130 interrupted.
 """
 
-import logging
 import os
 import sys
 
@@ -13,7 +12,27 @@ from rich.console import Console
 from rich.markup import escape
 
 from feature_repo.errors import NextclickError
-from nextclick.verbs import archive, demo, dlq, down, evaluate, export, recommend, serve, status, stream, train, up
+from feature_repo.logs import LogSettings, set_up_logs
+from feature_repo.settings import settings_problem
+from nextclick.verbs import (
+    archive,
+    backfill,
+    bench,
+    catalogue,
+    demo,
+    dlq,
+    down,
+    erase,
+    evaluate,
+    export,
+    items,
+    recommend,
+    serve,
+    status,
+    stream,
+    train,
+    up,
+)
 
 commands = typer.Typer(
     help="Turn a live click stream into ordered recommendations.",
@@ -23,10 +42,13 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-SERVERS = ("stream", "archive", "serve")
-for verb in (up, status, down, demo, stream, archive, train, evaluate, export, serve, recommend):
+SERVERS = ("stream", "catalogue", "archive", "serve")
+for verb in (up, status, down, demo, stream, catalogue, backfill, erase, train, evaluate, export, serve, recommend):
     commands.command(name=verb.__name__.rpartition(".")[2])(verb.run)
+commands.add_typer(archive.commands, name="archive")
+commands.add_typer(items.commands, name="items")
 commands.add_typer(dlq.commands, name="dlq")
+commands.add_typer(bench.commands, name="bench")
 
 
 @commands.callback()
@@ -35,27 +57,12 @@ def configure(
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log more, on standard error."),
 ) -> None:
     """Set logging up: servers tell what they do, the other verbs have progress bars and tables for that."""
-    usual = logging.INFO if context.invoked_subcommand in SERVERS else logging.WARNING
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for ours in ("nextclick", "feature_repo", "streaming", "training", "serving"):
-        logging.getLogger(ours).setLevel(logging.DEBUG if verbose else usual)
-    if usual > logging.INFO and not verbose:  # what such a verb cannot get over is raised, and explained in one line
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    # Its event loop reports every task above 0.1 s, which a busy machine has many of.
-    logging.getLogger("kafka.net.selector").setLevel(logging.WARNING if verbose else logging.ERROR)
+    set_up_logs(LogSettings(), runs_long=context.invoked_subcommand in SERVERS, verbose=verbose)
 
 
 def explain(message: str) -> None:
     """Print an error on standard error, on as many lines as it has."""
     Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-
-
-def _settings_problem(error: ValidationError) -> str:
-    """The first setting that is wrong; others may only follow from it."""
-    problem = error.errors()[0]
-    name = "_".join(str(part) for part in problem["loc"]).upper()
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return message if message.startswith(name) else f"{name}: {message}"
 
 
 def app() -> None:
@@ -68,7 +75,7 @@ def app() -> None:
         explain(str(error))
         sys.exit(1)
     except ValidationError as error:
-        explain(_settings_problem(error))
+        explain(settings_problem(error))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -40,6 +40,9 @@ class GatewayMetrics:
         self._popular_items = Gauge(
             "nextclick_gateway_popular_items", "Popular items at hand for degraded answers", registry=self.registry
         )
+        self._unavailable_items = Gauge(
+            "nextclick_gateway_unavailable_items", "Items known not to be answered", registry=self.registry
+        )
 
     def observe(self, method: str, code: str, degraded_reason: str, seconds: float) -> None:
         """Record one finished call."""
@@ -49,7 +52,8 @@ class GatewayMetrics:
     def set_in_flight(self, count: int) -> None:
         self._in_flight.set(count)
 
-    def set_state(self, model_ready: bool, popular_items: int) -> None:
+    def set_state(self, model_ready: bool, popular_items: int, unavailable_items: int) -> None:
         """Record what the gateway could answer with."""
         self._model_ready.set(model_ready)
         self._popular_items.set(popular_items)
+        self._unavailable_items.set(unavailable_items)

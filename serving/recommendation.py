@@ -52,10 +52,12 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """Items best first, who ordered them, and the session they were ordered for."""
+    """Items best first, who ordered them, and the session they were ordered for, as far as it is known."""
 
     items: list[ScoredItem]
     model_name: str
     model_version: str
     session: Session | None
     degraded_reason: DegradedReason | None = None
+    visit: Sequence[Event] = ()
+    """The session's events that the items were ordered by."""

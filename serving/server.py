@@ -13,7 +13,9 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
+from feature_repo.availability import AvailabilityReader
 from feature_repo.online_store import OnlineStoreReader
+from serving.availability import Availability
 from serving.errors import GatewayStartError, ModelError, ModelIncompatibleError
 from serving.fallback import PopularItems
 from serving.features import SessionFeatures
@@ -42,6 +44,8 @@ class Gateway:
         self._metrics = GatewayMetrics()
         self._store = OnlineStoreReader(settings)
         self._popular = PopularItems(self._store, settings.popular_items_refresh_seconds)
+        self._availability_store = AvailabilityReader(settings)
+        self._availability = Availability(self._availability_store, settings.availability_refresh_seconds)
         reserve = settings.fallback_reserve_seconds
         self._model = TritonModel(settings.triton_grpc_url, settings.triton_model_name, reserve)
         self._health = health_aio.HealthServicer()
@@ -50,18 +54,19 @@ class Gateway:
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Look at the model and the popular items, then listen.
+        """Look at the model, the popular items and what is unavailable, then listen.
 
         Raises GatewayStartError if the served model does not fit this gateway or a port is taken. A model or a store
         that is merely absent is no error: answers are degraded until it is there.
         """
         await self._check_model()
-        await self._popular.refresh()
+        await asyncio.gather(self._popular.refresh(), self._availability.refresh())
         await self._update_readiness()
         self._listen()
         await self._server.start()
         self._background = [
             asyncio.create_task(self._popular.refresh_forever()),
+            asyncio.create_task(self._availability.refresh_forever()),
             asyncio.create_task(self._model.watch(self._settings.model_check_seconds)),
             asyncio.create_task(self._watch_readiness()),
         ]
@@ -77,6 +82,7 @@ class Gateway:
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._model.close()
         await self._store.close()
+        await self._availability_store.close()
         if self._metrics_server:
             self._metrics_server.shutdown()
             self._metrics_server.server_close()
@@ -108,7 +114,7 @@ class Gateway:
         )
         sessions = SessionFeatures(self._store, settings.feature_store_timeout_seconds)
         service = RecommenderService(
-            Recommender(sessions, self._model, self._popular),
+            Recommender(sessions, self._model, self._popular, self._availability),
             settings.request_timeout_seconds,
             settings.max_request_timeout_seconds,
         )
@@ -151,7 +157,7 @@ class Gateway:
         ready = self._model.is_ready or self._popular.was_read
         status = health_pb2.HealthCheckResponse
         await self._health.set(SERVICE_NAME, status.SERVING if ready else status.NOT_SERVING)
-        self._metrics.set_state(self._model.is_ready, len(self._popular.items))
+        self._metrics.set_state(self._model.is_ready, len(self._popular.items), len(self._availability.unavailable))
 
 
 def serve(settings: ServingSettings, on_ready: Callable[[Gateway], None] | None = None) -> None:

@@ -34,6 +34,8 @@ class ServingSettings(SharedSettings):
 
     popular_items_refresh_seconds: float = Field(default=10.0, gt=0)
     """How often the popular items are read from the online store."""
+    availability_refresh_seconds: float = Field(default=0.2, gt=0)
+    """How often it is looked which items have become available or unavailable."""
     model_check_seconds: float = Field(default=2.0, gt=0)
     """How often the served model version is looked at, so that a new one is checked before it is needed."""
 

@@ -1,4 +1,4 @@
-"""Sessions as Triton's input tensors and its output tensors as candidates, straight on the protobuf.
+"""Visits as Triton's input tensors and its output tensors as candidates, straight on the protobuf.
 
 The client's InferInput objects and NumPy arrays cost five times as much for these shapes (100 µs a request).
 """
@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse
 
-from feature_repo.schema import MAX_CANDIDATES, MAX_SESSION_LENGTH, PADDING_ITEM_ID, Tensor
-from feature_repo.session import Session
+from feature_repo.schema import MAX_CANDIDATES, MAX_SESSION_LENGTH, PADDING_ITEM_ID, Event, Tensor
 from serving.recommendation import ScoredItem
 
 INPUTS: dict[str, tuple[str, int]] = {
@@ -30,7 +29,7 @@ _INT64_ROW = struct.Struct(f"<{MAX_SESSION_LENGTH}q")
 
 
 def request_template(model_name: str) -> ModelInferRequest:
-    """Everything of a request that does not depend on the session: one row, all tensors named."""
+    """Everything of a request that does not depend on the visit: one row, all tensors named."""
     template = ModelInferRequest(model_name=model_name)
     for name, (datatype, width) in INPUTS.items():
         template.inputs.add(name=name, datatype=datatype, shape=[1, width])
@@ -39,9 +38,8 @@ def request_template(model_name: str) -> ModelInferRequest:
     return template
 
 
-def infer_request(template: ModelInferRequest, session: Session, exclude_seen: bool) -> ModelInferRequest:
-    """One row, padded on the left: the session's newest event stands in the last column."""
-    events = session.events
+def infer_request(template: ModelInferRequest, events: Sequence[Event], exclude_seen: bool) -> ModelInferRequest:
+    """One row, padded on the left: the newest event, which is the last, stands in the last column."""
     request = ModelInferRequest()
     request.CopyFrom(template)
     padding = MAX_SESSION_LENGTH - len(events)

@@ -45,9 +45,9 @@ def to_message(recommendation: Recommendation) -> pb.RecommendResponse:
         add_item(item_id=item_id, score=score, position=position)
     if recommendation.degraded_reason:
         response.degraded_reason = _WIRE_REASONS[recommendation.degraded_reason]
+    response.session_length = len(recommendation.visit)
     if recommendation.session and recommendation.session.events:
         newest = recommendation.session.events[-1]
-        response.session_length = len(recommendation.session.events)
         response.last_event_timestamp_ms = newest.timestamp_ms
         response.last_event_id = newest.event_id
     return response

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 
 import grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.grpc.service_pb2 import ModelConfigRequest, ModelInferResponse, ModelMetadataRequest
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
-from feature_repo.session import Session
+from feature_repo.schema import Event
 from serving.compatibility import find_mismatches
 from serving.errors import ModelDeadlineError, ModelError, ModelIncompatibleError, ModelUnavailableError
 from serving.recommendation import Ranking
@@ -45,12 +46,12 @@ class TritonModel:
         self._state: str | None = None
         self.is_ready = False
 
-    async def rank(self, session: Session, exclude_seen: bool, deadline: float) -> Ranking:
-        """The ensemble's candidates for the session. Raises a ModelError when there are none before `deadline`."""
+    async def rank(self, visit: Sequence[Event], exclude_seen: bool, deadline: float) -> Ranking:
+        """The ensemble's candidates for the visit. Raises a ModelError when there are none before `deadline`."""
         left = deadline - time.monotonic() - self._reserve
         if left <= 0:
             raise ModelDeadlineError("no time left to call the model")
-        request = infer_request(self._template, session, exclude_seen)
+        request = infer_request(self._template, visit, exclude_seen)
         try:
             response: ModelInferResponse = await self._stub.ModelInfer(request, timeout=left)
         except grpc.aio.AioRpcError as error:

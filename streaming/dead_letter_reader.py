@@ -9,7 +9,8 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
 from streaming.dead_letters import Letter, letter_of
-from streaming.errors import DeadLettersError, KafkaUnavailableError
+from streaming.errors import DeadLettersError
+from streaming.kafka_connection import kafka_options, unavailable
 from streaming.settings import StreamingSettings
 from streaming.topics import DEAD_LETTER_MAX_BYTES
 
@@ -63,7 +64,7 @@ def read_replayed(settings: StreamingSettings) -> set[str]:
 def _open(settings: StreamingSettings) -> KafkaConsumer:
     try:
         return KafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap_servers,
+            **kafka_options(settings),
             bootstrap_timeout_ms=10_000,
             group_id=None,
             enable_auto_commit=False,
@@ -72,7 +73,7 @@ def _open(settings: StreamingSettings) -> KafkaConsumer:
             max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES,
         )
     except (KafkaError, OSError) as error:
-        raise KafkaUnavailableError(settings.kafka_bootstrap_servers) from error
+        raise unavailable(settings) from error
 
 
 def _partitions(kafka: KafkaConsumer, topic: str) -> list[TopicPartition]:

@@ -13,6 +13,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.future import Future
 
 from streaming.errors import EventError
+from streaming.kafka_connection import kafka_options
 from streaming.settings import StreamingSettings
 from streaming.topics import DEAD_LETTER_MAX_BYTES
 
@@ -119,7 +120,7 @@ def open_producer(settings: StreamingSettings, **options: int) -> KafkaProducer:
     Raises KafkaError if no broker answers.
     """
     return KafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        **kafka_options(settings),
         acks="all",
         max_block_ms=5000,
         request_timeout_ms=10_000,

@@ -3,9 +3,11 @@
 NextclickError
 └── StreamingError
     ├── EventError              a message is no valid event: dead letter, never retried
+    ├── CatalogueError          the topic of items cannot be read or written
     ├── DeadLettersError        the dead letters cannot be read or sent back, or there is none such
-    ├── KafkaUnavailableError   the brokers did not answer at start
-    ├── MetricsPortError        the port for metrics is taken
+    ├── KafkaUnavailableError   the brokers did not answer at start, or refuse us
+    ├── MetricsPortError        the metrics cannot be served at METRICS_HOST and METRICS_PORT
+    ├── TokenError              there is no token to log in to Kafka with
     └── TooManyPartitionsError  the event topic has more partitions than `popular_items` has shards
 """
 
@@ -51,22 +53,36 @@ class EventError(StreamingError):
         self.reason = reason
 
 
+class CatalogueError(StreamingError):
+    """The topic of items cannot be read or written."""
+
+
 class DeadLettersError(StreamingError):
     """The dead letters cannot be read or sent back, or there is none such."""
 
 
 class KafkaUnavailableError(StreamingError):
-    """The brokers did not answer."""
+    """The brokers did not answer, or refuse us for the reason given, which says what to do."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        super().__init__(f"Kafka does not answer at {bootstrap_servers}: start it or set KAFKA_BOOTSTRAP_SERVERS")
+    def __init__(self, bootstrap_servers: str, reason: str = "") -> None:
+        super().__init__(
+            f"Kafka at {bootstrap_servers} cannot be used: {reason}"
+            if reason
+            else f"Kafka does not answer at {bootstrap_servers}: start it, or set KAFKA_BOOTSTRAP_SERVERS "
+            "and, if it wants TLS or a login, KAFKA_SECURITY_PROTOCOL"
+        )
 
 
 class MetricsPortError(StreamingError):
-    """The port for metrics is taken."""
+    """The metrics cannot be served at this address."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(f"port {port} is taken: set METRICS_PORT to a free one, or to 0 for no metrics")
+    def __init__(self, host: str, port: int, cause: OSError) -> None:
+        why = cause.strerror or str(cause)
+        super().__init__(f"metrics cannot be served on {host}:{port} ({why}): set METRICS_PORT to a free port, or to 0")
+
+
+class TokenError(StreamingError):
+    """There is no token to log in to Kafka with."""
 
 
 class TooManyPartitionsError(StreamingError):

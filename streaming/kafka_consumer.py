@@ -66,7 +66,8 @@ def commit(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:
     try:
         consumer.commit({partition: OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()})
     except _FENCED as error:
-        log.warning("not committed, the group has moved on: %s: %s", describe(offsets), error)
+        place = describe(offsets)
+        log.warning("not committed, the group has moved on: %s: %s", place, error, extra={"place": place})
         return False
     return True
 
@@ -120,7 +121,8 @@ class PatientConsumer:
 
     def retry_later(self, batch: Batch, error: Exception) -> None:
         """Have the batch come again, and nothing else before."""
-        log.error("%s is not written, next try in %.1f s: %s", describe(first_offsets(batch)), self._delay, error)
+        place = describe(first_offsets(batch))
+        log.error("%s is not written, next try in %.1f s: %s", place, self._delay, error, extra={"place": place})
         self._give_back(batch)
         self._retry_at = time.monotonic() + self._delay
         self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)

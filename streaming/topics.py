@@ -6,8 +6,8 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-from feature_repo.schema import MAX_EVENT_BYTES
-from streaming.errors import KafkaUnavailableError
+from feature_repo.schema import ITEM_TTL, MAX_EVENT_BYTES
+from streaming.kafka_connection import kafka_options, unavailable
 from streaming.settings import StreamingSettings
 
 log = logging.getLogger(__name__)
@@ -32,16 +32,25 @@ def ensure_topics(settings: StreamingSettings) -> dict[str, str]:
     )
 
 
-def ensure_compacted_topic(settings: StreamingSettings, name: str) -> str:
+def ensure_compacted_topic(settings: StreamingSettings, name: str, configs: dict[str, str] | None = None) -> str:
     """Create a topic that keeps the newest message of each key, if it is missing; its id. Raises as `ensure_topics`."""
-    return _ensure(settings, {name: _options(settings, {"cleanup.policy": "compact"})})[name]
+    return _ensure(settings, {name: _options(settings, {"cleanup.policy": "compact", **(configs or {})})})[name]
+
+
+def ensure_items_topic(settings: StreamingSettings) -> str:
+    """As `ensure_compacted_topic`, for the catalogue.
+
+    Deletions are kept as long as item rows live: who builds an online store anew has to hear of them.
+    """
+    kept_ms = int(ITEM_TTL.total_seconds() * 1000)
+    return ensure_compacted_topic(settings, settings.items_topic, {"delete.retention.ms": str(kept_ms)})
 
 
 def _ensure(settings: StreamingSettings, wanted: dict[str, dict[str, Any]]) -> dict[str, str]:
     try:
-        admin = KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers, bootstrap_timeout_ms=10_000)
+        admin = KafkaAdminClient(**kafka_options(settings), bootstrap_timeout_ms=10_000)
     except (KafkaError, OSError) as error:
-        raise KafkaUnavailableError(settings.kafka_bootstrap_servers) from error
+        raise unavailable(settings) from error
     try:
         for name in wanted.keys() - set(admin.list_topics()):
             _create(admin, name, wanted[name])

@@ -1,15 +1,17 @@
-"""Reads the event archive and the catalogue, and splits the sessions in them by time."""
+"""Reads the event archive, as visits, and the catalogue, and splits the visits by time."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from feature_repo.archive_schema import EVENT_ARCHIVE_SCHEMA, EVENT_DATE, ITEM_SCHEMA
+from feature_repo.archive_folder import open_archive
+from feature_repo.archive_reader import read_archive
+from feature_repo.archive_schema import ITEM_SCHEMA
 from training.errors import DataError
+from training.visits import cut_visits
 
 EVENT_COLUMNS = ["event_id", "event_type", "session_id", "item_id", "timestamp_ms"]
 NO_GAP_MS = -1
@@ -25,20 +27,20 @@ class Split:
     test: pd.DataFrame
 
 
-def read_events(archive_path: Path) -> pd.DataFrame:
-    """All events of the archive, each event_id once, sorted by session, then event time, then event_id.
+def read_events(archive_path: Path | str) -> pd.DataFrame:
+    """All events of the archive as visits, each event_id once, sorted by visit, then event time, then event_id.
 
-    Columns EVENT_COLUMNS and `gap_ms`, the time since the event before in the session (NO_GAP_MS for the first).
+    Columns EVENT_COLUMNS, of which `session_id` names the visit as `cut_visits` says, so that a session is a visit from
+    here on; and `gap_ms`, the time since the event before in it (NO_GAP_MS for the first).
 
-    Raises DataError when there is no event.
+    Raises DataError when there is no event, ArchiveError when the archive cannot be read.
     """
-    files = sorted(str(path) for path in archive_path.glob(f"{EVENT_DATE}=*/*.parquet"))
-    if not files:
+    events = read_archive(open_archive(archive_path), EVENT_COLUMNS).to_pandas()
+    if events.empty:
         raise DataError(f"no events under {archive_path}: stream some first, with `nextclick archive` running")
-    events = pads.dataset(files, schema=EVENT_ARCHIVE_SCHEMA).to_table(columns=EVENT_COLUMNS).to_pandas()
     # A duplicate that differs (it should not) loses to the later one in event time, as in the online store.
     events = events.sort_values(["event_id", "timestamp_ms"]).drop_duplicates("event_id", keep="last")
-    return with_gaps(events)
+    return with_gaps(cut_visits(events.sort_values(["session_id", "timestamp_ms", "event_id"], ignore_index=True)))
 
 
 def with_gaps(events: pd.DataFrame) -> pd.DataFrame:

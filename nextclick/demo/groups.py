@@ -8,6 +8,8 @@ from kafka.admin import OffsetSpec
 from kafka.errors import CoordinatorNotAvailableError
 
 from feature_repo.errors import NextclickError
+from streaming.kafka_connection import kafka_options
+from streaming.kafka_settings import KafkaSettings
 
 POLL_S = 0.2
 STALLED_AFTER_S = 60.0
@@ -17,8 +19,8 @@ COORDINATOR_WITHIN_S = 30.0
 class ConsumerGroups:
     """The groups that must see every event of this run on one topic, and nothing from before it."""
 
-    def __init__(self, bootstrap_servers: str, topic: str, groups: Sequence[str]) -> None:
-        self._admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    def __init__(self, settings: KafkaSettings, topic: str, groups: Sequence[str]) -> None:
+        self._admin = KafkaAdminClient(**kafka_options(settings))
         self._groups = list(groups)
         (description,) = self._admin.describe_topics([topic])
         self._partitions = [

@@ -102,9 +102,7 @@ class Demo:
         self.steps.begin(f"stream {len(history)} events through Kafka", len(history))
         settings = StreamingSettings()
         ensure_topics(settings)
-        groups = ConsumerGroups(
-            settings.kafka_bootstrap_servers, EVENTS_TOPIC, [settings.consumer_group, settings.archive_group]
-        )
+        groups = ConsumerGroups(settings, EVENTS_TOPIC, [settings.consumer_group, settings.archive_group])
         groups.begin_at_end()
         self._write_catalogue(dataset)
         for verb in READERS:
@@ -271,9 +269,10 @@ def _isolate(home: Path) -> str:
 def _producer() -> Any:
     from kafka import KafkaProducer
 
+    from streaming.kafka_connection import kafka_options
     from streaming.settings import StreamingSettings
 
-    return KafkaProducer(bootstrap_servers=StreamingSettings().kafka_bootstrap_servers, acks="all", linger_ms=0)
+    return KafkaProducer(**kafka_options(StreamingSettings()), acks="all", linger_ms=0)
 
 
 async def _replay(

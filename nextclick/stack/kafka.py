@@ -95,10 +95,14 @@ class Kafka:
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
+        from streaming.kafka_connection import kafka_options, unavailable
+        from streaming.kafka_settings import KafkaSettings
+
+        settings = KafkaSettings(kafka_bootstrap_servers=address)
         try:
-            admin = KafkaAdminClient(bootstrap_servers=address, request_timeout_ms=5000, bootstrap_timeout_ms=5000)
+            admin = KafkaAdminClient(**kafka_options(settings), request_timeout_ms=5000, bootstrap_timeout_ms=5000)
         except (KafkaError, ValueError, OSError) as error:
-            raise NotReadyError(f"Kafka does not answer at {address}: {error!r}") from error
+            raise NotReadyError(str(unavailable(settings))) from error
         try:
             if not admin.describe_cluster()["brokers"]:
                 raise NotReadyError(f"Kafka at {address} has no broker yet")

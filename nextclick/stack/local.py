@@ -121,10 +121,7 @@ def _feast_variables(addresses: Addresses) -> dict[str, str]:
     if not addresses.redis_url:
         return {}
     settings = StackSettings().model_copy(update={"redis_url": SecretStr(addresses.redis_url)})
-    try:
-        return feast_environment(settings)
-    except ValueError as error:
-        raise StackError(str(error)) from error
+    return feast_environment(settings)
 
 
 # --- up ---------------------------------------------------------------------------------------------------------------

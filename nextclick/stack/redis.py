@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from nextclick.stack.errors import NotReadyError, StackError
 from nextclick.stack.home import log_path
 from nextclick.stack.parts import Report
@@ -20,6 +22,7 @@ class Redis:
     ready_seconds = 30.0
 
     def __init__(self, settings: StackSettings) -> None:
+        self._settings = settings
         self._home = settings.nextclick_home
 
     def install(self, report: Report) -> None:
@@ -50,8 +53,11 @@ class Redis:
             return
         import redis
 
+        from feature_repo.redis_connection import redis_options
+
+        options = redis_options(self._settings.model_copy(update={"redis_url": SecretStr(address)}))
         try:
-            with redis.Redis.from_url(address, socket_timeout=2, socket_connect_timeout=2) as client:
+            with redis.Redis.from_url(**options, socket_timeout=2, socket_connect_timeout=2) as client:
                 client.ping()
         except (redis.RedisError, ValueError) as error:
             raise NotReadyError(f"Redis does not answer PING: {error}") from error

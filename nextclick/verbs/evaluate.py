@@ -10,7 +10,9 @@ from nextclick.report import JsonOption, console, write_json
 
 def run(
     run_name: str | None = typer.Option(None, "--run", help="Run in RUNS_PATH. [default: the newest]"),
-    archive: Path | None = typer.Option(None, help="Event archive. [default: ARCHIVE_PATH or .nextclick/archive]"),
+    archive: str | None = typer.Option(
+        None, metavar="PATH|URL", help="Event archive. [default: ARCHIVE_PATH or .nextclick/archive]"
+    ),
     items: Path | None = typer.Option(None, help="Catalogue. [default: ITEMS_PATH or .nextclick/items.parquet]"),
     include_seen: bool = typer.Option(False, help="Let recommenders answer items that the session has had."),
     json_file: JsonOption = None,
@@ -23,8 +25,7 @@ def run(
     from training.settings import TrainingSettings
 
     given = {"archive_path": archive, "items_path": items}
-    update = {name: path.resolve() for name, path in given.items() if path is not None}
-    settings = TrainingSettings().model_copy(update=update)
+    settings = TrainingSettings.model_validate({name: value for name, value in given.items() if value is not None})
     with console.status("evaluating"):
         report = evaluate(settings, run_name, exclude_seen=not include_seen)
     seen = "excluded" if report.seen_items_excluded else "included"

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 def run(
     recipe: str = typer.Option("default", help="Named configuration of `training/config.py`."),
-    archive: Path | None = typer.Option(None, help="Event archive. [default: ARCHIVE_PATH or .nextclick/archive]"),
+    archive: str | None = typer.Option(
+        None, metavar="PATH|URL", help="Event archive. [default: ARCHIVE_PATH or .nextclick/archive]"
+    ),
     items: Path | None = typer.Option(None, help="Catalogue. [default: ITEMS_PATH or .nextclick/items.parquet]"),
     resume: str | None = typer.Option(
         None, metavar="RUN", help="Continue this interrupted run (`newest`: the newest one)."
@@ -32,8 +34,7 @@ def run(
     from training.train import train
 
     given = {"archive_path": archive, "items_path": items}
-    update = {name: path.resolve() for name, path in given.items() if path is not None}
-    settings = TrainingSettings().model_copy(update=update)
+    settings = TrainingSettings.model_validate({name: value for name, value in given.items() if value is not None})
     with EpochBar() as bar:
         result = train(
             find_recipe(recipe),

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 import pyarrow.dataset as ds
 import pytest
 
-import streaming.archive
+from feature_repo.archive_folder import open_archive
+from feature_repo.archive_reader import read_archive
 from feature_repo.archive_schema import EVENT_ARCHIVE_SCHEMA
 from feature_repo.schema import Event, EventType
-from streaming.archive import run_archive
+from streaming.archive import Archive, run_archive
+from streaming.compaction import CompactionOptions, compact
+from streaming.erasures import Erasures, send_erasures
+from streaming.kafka_consumer import PatientConsumer
+from streaming.metrics import StreamingMetrics
 from streaming.settings import StreamingSettings
+from streaming.topics import ensure_topics
 from tests.integration.stage_thread import running, wait_until
 
 if TYPE_CHECKING:
@@ -99,9 +105,96 @@ def _crash_before_commit(settings: StreamingSettings) -> None:
         raise CrashError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming.archive, "commit", crash)
+        patch.setattr(PatientConsumer, "commit", crash)
         with pytest.raises(CrashError):
             run_archive(settings, threading.Event())
+
+
+def _read_once(settings: StreamingSettings) -> list[str]:
+    """As training and backfill read it."""
+    return sorted(read_archive(open_archive(settings.archive_path), ["event_id"])["event_id"].to_pylist())
+
+
+def test_a_writer_that_comes_back_after_its_successor_wrote_repeats_nothing_for_our_readers(
+    settings: StreamingSettings, sender: "Sender", run_id: str
+) -> None:
+    events = _events(run_id, 500)
+    sender.events(events[:300])
+    patient = settings.model_copy(update={"archive_flush_seconds": 3600})
+    stalled = Archive(patient, ensure_topics(settings)[settings.events_topic], StreamingMetrics())
+    wait_until("it to hold everything", lambda: stalled.step() or stalled.buffered_events == 300)
+    stalled._kafka.kafka.close(autocommit=False)  # the group deals its partitions out without its noticing
+    with running(run_archive, settings):
+        sender.events(events[300:400])
+        wait_until("the successor", lambda: len(_read_once(settings)) == 400)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stalled._kafka, "commit", lambda _: False)  # as Kafka answers one that is no member
+            stalled.flush()
+        assert len(_archived(settings)) > 400
+        assert _read_once(settings) == _ids(events[:400])
+        sender.events(events[400:])
+        wait_until("the rest", lambda: len(_read_once(settings)) == 500)
+    stalled._erasures.close()
+    assert _read_once(settings) == _ids(events)
+    compact(open_archive(settings.archive_path), CompactionOptions(older_than_seconds=0))
+    assert _archived(settings) == _read_once(settings) == _ids(events)
+
+
+def test_while_the_archive_cannot_be_written_nothing_is_committed_and_then_nothing_is_missing(
+    settings: StreamingSettings, sender: "Sender", run_id: str, tmp_path: Path
+) -> None:
+    events = _events(run_id, 900)
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where a folder should be")
+    settings = settings.model_copy(update={"archive_path": blocked / "archive", "archive_flush_rows": 200})
+    sender.events(events)
+    archive = Archive(settings, ensure_topics(settings)[settings.events_topic], StreamingMetrics())
+    tries = 0
+    while tries < 4:
+        was_paused = archive._kafka.is_paused
+        archive.step()
+        tries += archive._kafka.is_paused and not was_paused
+        assert archive.buffered_events <= 200 + settings.consumer_batch_size
+        assert not archive._kafka.is_paused or archive.buffered_events == 0
+    partitions = archive._kafka.kafka.assignment()
+    assert len(partitions) == 3
+    assert not any(archive._kafka.kafka.committed(partition) for partition in partitions)
+    blocked.unlink()
+    wait_until("the archive to be complete", lambda: archive.step() or len(_archived(settings)) >= 900)
+    archive.close()
+    assert _archived(settings) == _ids(events)
+
+
+def test_events_of_an_erased_person_are_not_archived(
+    settings: StreamingSettings, sender: "Sender", run_id: str
+) -> None:
+    Erasures(settings).close()
+    now_ms = send_erasures(settings, f"{run_id}-gone", ["s1"])
+    people = {1: f"{run_id}-gone", 2: f"{run_id}-other"}
+    events = [
+        Event(f"{run_id}-{n}", EventType.VIEW, f"s{n % 3}", "i", now_ms - 400_000, people.get(n % 5)) for n in range(90)
+    ]
+    sender.events(events)
+    kept = [event for event in events if event.session_id != "s1" and event.user_id != f"{run_id}-gone"]
+    with running(run_archive, settings):
+        wait_until("the archive to be complete", lambda: len(_archived(settings)) >= len(kept))
+        send_erasures(settings, f"{run_id}-other", [])
+        wait_until_flushed = [Event(f"{run_id}-x{n}", EventType.VIEW, "s2", "i", now_ms - 400_000) for n in range(3)]
+        sender.events([Event(f"{run_id}-y", EventType.VIEW, "s2", "i", now_ms, f"{run_id}-other"), *wait_until_flushed])
+        wait_until("the last", lambda: f"{run_id}-x2" in _archived(settings))
+    assert _archived(settings) == sorted([*_ids(kept), *_ids(wait_until_flushed)])
+
+
+def test_an_archive_in_another_store_than_a_disk(settings: StreamingSettings, sender: "Sender", run_id: str) -> None:
+    settings = settings.model_copy(update={"archive_path": f"memory://{run_id}/events"})
+    events = _events(run_id, 300)
+    sender.events(events[:200])
+    with running(run_archive, settings):
+        wait_until("a part", lambda: len(_read_once(settings)) == 200)
+    sender.events(events[200:])
+    with running(run_archive, settings):
+        wait_until("the archive to be complete", lambda: len(_read_once(settings)) >= 300)
+    assert _read_once(settings) == _ids(events)
 
 
 def test_two_writers_share_the_work(settings: StreamingSettings, sender: "Sender", run_id: str) -> None:

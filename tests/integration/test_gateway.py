@@ -5,6 +5,7 @@ import socket
 import time
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from typing import Any
@@ -17,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from feature_repo.online_store import OnlineStoreWriter
+from feature_repo.popularity import PopularityShard
 from feature_repo.schema import DEFAULT_PAGE_SIZE, Event, EventType
 from feature_repo.session import fold
 from serving.errors import GatewayStartError
@@ -28,7 +30,8 @@ from serving.service import SERVICE_NAME
 from serving.settings import ServingSettings
 from tests.integration.planted_ensemble import PlantedEnsemble
 
-POPULAR = [("item 5", 50.0), ("item 7", 40.0), ("item 3", 30.0)]
+POPULAR = {"item 5": 3, "item 7": 2, "item 3": 1}
+"""Item ids and their events, most popular first."""
 REDIS_DB = "/9"
 
 
@@ -38,7 +41,10 @@ def redis_url(stack: Any) -> str:
     url = urlsplit(stack.redis_url)._replace(path=REDIS_DB).geturl()
     with redis.Redis.from_url(url) as client:
         client.flushdb()
-    writer_for(url).write_popular_items(POPULAR)
+    popularity = PopularityShard()
+    for item_id in Counter(POPULAR).elements():
+        popularity.add(item_id, now_ms())
+    writer_for(url).write_popularity(popularity)
     return url
 
 
@@ -147,7 +153,7 @@ async def test_the_request_shapes_the_answer(settings: ServingSettings) -> None:
 async def test_an_unknown_session_gets_popular_items(settings: ServingSettings) -> None:
     async with running(settings) as (_, stub):
         answer = await recommend(stub, uuid.uuid4().hex)
-    assert ids(answer) == [item_id for item_id, _ in POPULAR]
+    assert ids(answer) == list(POPULAR)
     assert (answer.model_name, answer.model_version) == (POPULAR_ITEMS_NAME, "")
     assert answer.degraded_reason == pb.SESSION_MISSING
 

@@ -27,10 +27,10 @@ class Ranker:
 
     def __init__(self, candidates: Sequence[ScoredItem] = (), error: ModelError | None = None) -> None:
         self.candidates, self.error = candidates, error
-        self.asked: list[tuple[Session, bool]] = []
+        self.asked: list[tuple[list[str], bool]] = []
 
-    async def rank(self, session: Session, exclude_seen: bool, deadline: float) -> Ranking:
-        self.asked.append((session, exclude_seen))
+    async def rank(self, visit: Sequence[Event], exclude_seen: bool, deadline: float) -> Ranking:
+        self.asked.append(([event.event_id for event in visit], exclude_seen))
         if self.error:
             raise self.error
         return Ranking(iter(self.candidates), "ranker", "3")
@@ -40,8 +40,14 @@ class Popular:
     items = POPULAR
 
 
-def recommender(known: KnownSession, ranker: Ranker | None = None) -> Recommender:
-    return Recommender(Known(known), ranker or Ranker([("a", 2.0), ("b", 1.0), ("c", 0.5)]), Popular())
+class Unavailable:
+    def __init__(self, *item_ids: str) -> None:
+        self.unavailable = set(item_ids)
+
+
+def recommender(known: KnownSession, ranker: Ranker | None = None, unavailable: Sequence[str] = ()) -> Recommender:
+    ranker = ranker or Ranker([("a", 2.0), ("b", 1.0), ("c", 0.5)])
+    return Recommender(Known(known), ranker, Popular(), Unavailable(*unavailable))
 
 
 def ids(items: list[ScoredItem]) -> list[str]:
@@ -54,7 +60,7 @@ async def test_a_known_session_gets_the_models_order() -> None:
     assert answer.items == [("a", 2.0), ("b", 1.0)]
     assert (answer.model_name, answer.model_version, answer.degraded_reason) == ("ranker", "3", None)
     assert answer.session == SESSION
-    assert ranker.asked == [(SESSION, True)]
+    assert ranker.asked == [(["e1"], True)]
 
 
 async def test_page_size_counts_after_the_exclusions() -> None:
@@ -70,6 +76,54 @@ async def test_without_a_session_popular_items_carry_the_reason(reason: Degraded
     assert ids(answer.items) == ["seen", "p1", "p2", "p3"]
     assert (answer.model_name, answer.model_version) == (POPULAR_ITEMS_NAME, "")
     assert (answer.degraded_reason, answer.session) == (reason, None)
+    assert ranker.asked == []
+
+
+@pytest.mark.parametrize("error", [None, ModelUnavailableError("away")])
+async def test_unavailable_items_are_answered_by_nobody(error: ModelError | None) -> None:
+    ranker = Ranker([("p2", 2.0), ("b", 1.0), ("c", 0.5)], error)
+    asked = RecommendationRequest("s1", page_size=2)
+    answer = await recommender(KnownSession(SESSION), ranker, ["p2", "b"]).recommend(asked, 0.0)
+    assert ids(answer.items) == (["p1", "p3"] if error else ["c"])
+
+
+def visits(*actions: tuple[int, EventType, str]) -> Session:
+    """Minutes since the start, what happened, to which item."""
+    start = 1_700_000_000_000
+    return fold(
+        None,
+        [Event(f"e{n}", what, "s1", item, start + at * 60_000) for n, (at, what, item) in enumerate(actions)],
+    )
+
+
+TWO_VISITS = visits(
+    (0, EventType.VIEW, "p1"),
+    (31, EventType.VIEW, "p2"),
+    (61, EventType.ADD_TO_CART, "p3"),
+    (61, EventType.REMOVE_FROM_CART, "p3"),
+)
+
+
+async def test_the_model_goes_by_the_newest_visit_without_what_was_undone() -> None:
+    ranker = Ranker([("a", 2.0)])
+    answer = await recommender(KnownSession(TWO_VISITS), ranker).recommend(RecommendationRequest("s1"), 0.0)
+    assert ranker.asked == [(["e1"], True)]
+    assert [event.event_id for event in answer.visit] == ["e1"]
+    assert answer.session == TWO_VISITS
+
+
+async def test_popular_items_leave_out_what_the_visit_has_seen() -> None:
+    failing = Ranker(error=ModelUnavailableError("away"))
+    answer = await recommender(KnownSession(TWO_VISITS), failing).recommend(RecommendationRequest("s1"), 0.0)
+    assert ids(answer.items) == ["seen", "p1", "p3"]
+
+
+async def test_a_visit_that_was_undone_counts_as_missing() -> None:
+    undone = visits((0, EventType.VIEW, "p1"), (40, EventType.ADD_TO_CART, "a"), (41, EventType.REMOVE_FROM_CART, "a"))
+    ranker = Ranker([("a", 2.0)])
+    answer = await recommender(KnownSession(undone), ranker).recommend(RecommendationRequest("s1"), 0.0)
+    assert (answer.degraded_reason, list(answer.visit)) == (DegradedReason.SESSION_MISSING, [])
+    assert ids(answer.items) == ["seen", "p1", "p2", "p3"]
     assert ranker.asked == []
 
 

@@ -7,15 +7,13 @@ from tritonclient.grpc.service_pb2 import ModelInferResponse
 from tritonclient.utils import serialize_byte_tensor
 
 from feature_repo.schema import MAX_CANDIDATES, MAX_SESSION_LENGTH, PADDING_ITEM_ID, Event, EventType, Tensor
-from feature_repo.session import Session, fold
 from serving.tensors import candidates, infer_request, request_template
 
 ITEM_IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
-def session_of(item_ids: list[str]) -> Session:
-    events = [Event(f"e{n:03}", EventType.VIEW, "s1", item_id, 1_000 + n) for n, item_id in enumerate(item_ids)]
-    return fold(Session("s1"), events)
+def visit_of(item_ids: list[str]) -> list[Event]:
+    return [Event(f"e{n:03}", EventType.VIEW, "s1", item_id, 1_000 + n) for n, item_id in enumerate(item_ids)]
 
 
 def as_bytes(rows: list[list[str]]) -> bytes:
@@ -36,8 +34,8 @@ def response_of(items: list[tuple[str, float]]) -> ModelInferResponse:
 
 
 @given(st.lists(ITEM_IDS, max_size=MAX_SESSION_LENGTH))
-def test_a_session_stands_at_the_right_end_of_its_row(item_ids: list[str]) -> None:
-    request = infer_request(request_template("m"), session_of(item_ids), exclude_seen=True)
+def test_a_visit_stands_at_the_right_end_of_its_row(item_ids: list[str]) -> None:
+    request = infer_request(request_template("m"), visit_of(item_ids), exclude_seen=True)
     padding = MAX_SESSION_LENGTH - len(item_ids)
     contents = dict(zip((tensor.name for tensor in request.inputs), request.raw_input_contents, strict=True))
     assert contents[Tensor.ITEM_IDS] == as_bytes([[PADDING_ITEM_ID] * padding + item_ids])
@@ -49,8 +47,8 @@ def test_a_session_stands_at_the_right_end_of_its_row(item_ids: list[str]) -> No
 
 def test_the_template_is_left_as_it_was() -> None:
     template = request_template("m")
-    first = infer_request(template, session_of(["a"]), exclude_seen=False)
-    second = infer_request(template, session_of(["b"]), exclude_seen=False)
+    first = infer_request(template, visit_of(["a"]), exclude_seen=False)
+    second = infer_request(template, visit_of(["b"]), exclude_seen=False)
     assert len(template.raw_input_contents) == 0
     assert len(first.raw_input_contents) == len(second.raw_input_contents) == len(template.inputs)
 

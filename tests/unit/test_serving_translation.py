@@ -82,12 +82,19 @@ def test_an_unknown_event_type_is_answered_with_the_known_ones() -> None:
 
 def test_an_answer_carries_positions_the_model_and_the_newest_event() -> None:
     session = fold(None, [Event("e2", EventType.VIEW, "s1", "b", 2_000), Event("e1", EventType.VIEW, "s1", "a", 1_000)])
-    message = to_message(Recommendation([("x", 0.5), ("y", 0.25)], "session_recommender", "7", session))
+    items, visit = [("x", 0.5), ("y", 0.25)], session.events[1:]
+    message = to_message(Recommendation(items, "session_recommender", "7", session, visit=visit))
     assert [(item.item_id, item.score, item.position) for item in message.items] == [("x", 0.5, 1), ("y", 0.25, 2)]
     assert (message.model_name, message.model_version) == ("session_recommender", "7")
-    assert (message.session_length, message.last_event_id, message.last_event_timestamp_ms) == (2, "e2", 2_000)
+    assert (message.session_length, message.last_event_id, message.last_event_timestamp_ms) == (1, "e2", 2_000)
     assert message.degraded_reason == pb.DEGRADED_REASON_UNSPECIFIED
     assert uuid.UUID(message.recommendation_id).version == 4
+
+
+def test_the_newest_event_is_told_even_when_nothing_is_left_of_its_visit() -> None:
+    session = fold(None, [Event("e1", EventType.REMOVE_FROM_CART, "s1", "a", 1_000)])
+    message = to_message(Recommendation([], "popular_items", "", session, DegradedReason.SESSION_MISSING))
+    assert (message.session_length, message.last_event_id, message.last_event_timestamp_ms) == (0, "e1", 1_000)
 
 
 def test_every_reason_of_ours_is_one_of_the_wire_and_the_other_way_round() -> None:

@@ -1,0 +1,83 @@
+"""The consumer's own micro-batches of a topic, and the very rows that it writes for each of them."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+
+from kafka.consumer.fetcher import ConsumerRecord
+
+from feature_repo.redis_rows import Command, EncodedRow, RedisRows
+from feature_repo.schema import Event
+from nextclick.bench.errors import BenchError
+from streaming.events import EventParser
+from streaming.folding import OnlineFold, PartitionBatch
+from streaming.kafka_consumer import POLL_MS, Batch, open_consumer
+from streaming.settings import StreamingSettings
+
+_SILENT_SECONDS = 30.0
+
+
+def poll_batches(settings: StreamingSettings, target: int) -> Iterator[Batch]:
+    """What `poll` returns to a member of a group with the consumer's settings, until `target` messages have come.
+
+    Nothing is committed. Raises BenchError if no message comes for long.
+    """
+    with closing(open_consumer(settings, settings.consumer_group)) as consumer:
+        consumer.subscribe([settings.events_topic])
+        seen, heard_at = 0, time.monotonic()
+        while seen < target:
+            batch: Batch = consumer.poll(timeout_ms=POLL_MS)
+            if batch:
+                seen, heard_at = seen + size(batch), time.monotonic()
+                yield batch
+            elif time.monotonic() - heard_at > _SILENT_SECONDS:
+                raise BenchError(f"Kafka handed out {seen} of {target} messages and then none: is it well?")
+
+
+def size(batch: Batch) -> int:
+    """Messages of all partitions."""
+    return sum(map(len, batch.values()))
+
+
+def parse_batch(parser: EventParser, batch: Batch) -> list[PartitionBatch]:
+    """As the consumer parses it, save that an invalid message raises EventError."""
+    return [
+        PartitionBatch("bench", partition.partition, _events(parser, records), records[-1].offset + 1)
+        for partition, records in batch.items()
+    ]
+
+
+def _events(parser: EventParser, records: Sequence[ConsumerRecord]) -> list[tuple[int, Event]]:
+    return [(record.offset, parser.parse_record(record)) for record in records]
+
+
+class RecordingFold(OnlineFold):
+    """The consumer's fold into the online store, which also tells what it wrote."""
+
+    def __init__(self, settings: StreamingSettings) -> None:
+        super().__init__(settings)
+        self._rows.close()
+        self._recording = _RecordingRows(settings)
+        self._rows = self._recording
+
+    def fold(self, batches: Sequence[PartitionBatch]) -> list[EncodedRow]:
+        """The rows that these events changed."""
+        self._recording.written.clear()
+        self.apply(batches)
+        return list(self._recording.written)
+
+
+class _RecordingRows(RedisRows):
+    def __init__(self, settings: StreamingSettings) -> None:
+        super().__init__(settings)
+        self.written: list[EncodedRow] = []
+
+    def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()) -> bool:
+        """Store rows and positions together."""
+        self.written += rows
+        return super().commit(positions, rows, also)
+
+    def swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> list[bool]:
+        """Store rows whose revision is still the one given."""
+        self.written += rows
+        return super().swap(rows, revisions)

@@ -1,0 +1,162 @@
+"""The consumer and the archive writer as processes, and what can be seen of them from outside."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import redis
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+from kafka.errors import RetriableError
+
+from feature_repo.online_store import open_rows
+from feature_repo.redis_layout import ViewLayout
+from feature_repo.redis_rows import EncodedRow
+from feature_repo.schema import PROJECT
+from feature_repo.views import ITEM_PROFILE, item_to_row
+from streaming.dead_letters import Letter, letter_of
+from streaming.settings import StreamingSettings
+from tests.faults.own_servers import Process, Server
+from tests.faults.plain_fold import Store
+from tests.faults.planted_stream import ITEMS, PARTITIONS, START_MS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def stage_settings(broker: Server, store: Server, home: Path, name: str, **others: Any) -> StreamingSettings:
+    """Groups and dead letters called after `name`, and little memory, so that rows are read back often."""
+    return StreamingSettings(
+        nextclick_home=home,
+        kafka_bootstrap_servers=broker.address,
+        redis_url=store.address,
+        dead_letter_topic=f"{name}.dlq",
+        topic_partitions=PARTITIONS,
+        consumer_group=f"{name}-streaming",
+        archive_group=f"{name}-archive",
+        archive_flush_rows=4000,
+        hot_sessions=300,
+        **others,
+    )
+
+
+def write_catalogue(settings: StreamingSettings) -> None:
+    """ITEMS, as of the start of the planted stream."""
+    layout = ViewLayout(ITEM_PROFILE)
+    with closing(open_rows(settings)) as rows:
+        encoded = [(item.item_id, layout.encode(item_to_row(item, START_MS))) for item in ITEMS]
+        rows.write([EncodedRow(ITEM_PROFILE, item_id, values) for item_id, values in encoded])
+
+
+def stage(part: str, settings: StreamingSettings, log: Path) -> Process:
+    """`python -m streaming consumer` or `… archive` with these settings, to be entered."""
+    env = {name: value for name, value in os.environ.items() if name.lower() not in StreamingSettings.model_fields}
+    return Process([sys.executable, "-m", "streaming", part, "--verbose"], ROOT, env | _variables(settings), log)
+
+
+def _variables(settings: StreamingSettings) -> dict[str, str]:
+    given = {name: getattr(settings, name) for name in settings.model_fields_set}
+    texts = {
+        name.upper(): getattr(value, "get_secret_value", lambda value=value: value)() for name, value in given.items()
+    }
+    return {name: str(value) for name, value in texts.items()}
+
+
+class Progress:
+    """How far the stages have come in the events topic. Sums and lists are over its partitions, in their order."""
+
+    def __init__(self, settings: StreamingSettings, topic_id: str) -> None:
+        self._settings = settings
+        self._topic_id = topic_id
+        self._partitions = [TopicPartition(settings.events_topic, n) for n in range(settings.topic_partitions)]
+        self._redis = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=5)
+
+    def stored(self) -> list[int]:
+        """Offsets that the online store has the events before."""
+        names = [f"{PROJECT}:position:{self._topic_id}/{each.partition}" for each in self._partitions]
+        return [int(value or 0) for value in self._redis.mget(names)]
+
+    def archived(self) -> list[int]:
+        """Offsets that the archive's files go up to."""
+        ends = [0] * len(self._partitions)
+        for path in Path(self._settings.archive_path).glob(f"event_date=*/{self._topic_id}-*.parquet"):
+            _, partition, _, end = path.stem.rsplit("-", 3)
+            ends[int(partition)] = max(ends[int(partition)], int(end))
+        return ends
+
+    def committed(self, group: str) -> list[int]:
+        """Offsets that a group would go on from."""
+        found = _ask(self._settings, lambda admin: admin.list_group_offsets(group)[group])
+        return [found[each].offset if each in found else 0 for each in self._partitions]
+
+    def ends(self) -> list[int]:
+        """Offsets after the last message."""
+        with closing(KafkaConsumer(bootstrap_servers=self._settings.kafka_bootstrap_servers)) as kafka:
+            found = kafka.end_offsets(self._partitions)
+        return [found[each] for each in self._partitions]
+
+    def close(self) -> None:
+        """Give connections back."""
+        self._redis.close()
+
+
+def members(settings: StreamingSettings, group: str) -> list[str]:
+    """Ids of a group's members."""
+    found = _ask(settings, lambda admin: admin.describe_groups([group])[group]["members"])
+    return sorted(member["member_id"] for member in found)
+
+
+def dump(settings: StreamingSettings) -> Store:
+    """Everything in a Redis but expiries, which tell when a row was written, and the histories' `_revision`, which
+    tells how often."""
+    found: Store = {}
+    with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
+        keys = list(client.scan_iter(count=5000))
+        for start in range(0, len(keys), 5000):
+            found |= _values(client, keys[start : start + 5000])
+    return found
+
+
+def _values(client: redis.Redis, keys: Sequence[bytes]) -> Store:
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.get(key) if key.startswith(f"{PROJECT}:".encode()) else pipeline.hgetall(key)
+    found = dict(zip(keys, pipeline.execute(), strict=True))
+    for value in found.values():
+        if isinstance(value, dict):
+            value.pop(b"_revision", None)
+    return found
+
+
+def letters(settings: StreamingSettings) -> list[Letter]:
+    """The dead letter topic, from its beginning to its present end."""
+    found: list[Letter] = []
+    with closing(
+        KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest")
+    ) as kafka:
+        partitions = [
+            TopicPartition(settings.dead_letter_topic, n)
+            for n in kafka.partitions_for_topic(settings.dead_letter_topic)
+        ]
+        kafka.assign(partitions)
+        kafka.seek_to_beginning(*partitions)
+        ends = kafka.end_offsets(partitions)
+        for _ in range(300):
+            if all(kafka.position(each) >= end for each, end in ends.items()):
+                return found
+            for records in kafka.poll(timeout_ms=200).values():
+                found += [letter_of(record) for record in records]
+    raise AssertionError("the dead letters cannot be read to their end")
+
+
+def _ask(settings: StreamingSettings, question: Callable[[KafkaAdminClient], Any]) -> Any:
+    """A broker that has just started does not know the groups yet."""
+    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)) as admin:
+        for _ in range(100):
+            try:
+                return question(admin)
+            except RetriableError:
+                time.sleep(0.1)
+        return question(admin)

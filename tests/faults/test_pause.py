@@ -1,0 +1,161 @@
+"""A consumer whose store or dead letters are away, or that was taken for dead, waits or steps back; then it goes on."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP
+from uuid import uuid4
+
+import pytest
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from streaming.kafka_consumer import SESSION_TIMEOUT_MS
+from streaming.settings import StreamingSettings
+from streaming.topics import ensure_topics
+from tests.faults.feeding import Feeder, with_offsets
+from tests.faults.own_servers import Process, Server, redis_server, wait_until
+from tests.faults.plain_fold import assert_same, expected_store, session_rows
+from tests.faults.planted_stream import Message, planted_stream
+from tests.faults.stages import Progress, dump, letters, members, stage, stage_settings, write_catalogue
+
+pytestmark = pytest.mark.timeout(180)
+
+NOT_WRITTEN = "is not written, next try"
+MAX_POLL_MS = 3000
+
+
+class Scene:
+    """A Redis with the catalogue, a topic of a test's own, and a stream to send."""
+
+    def __init__(self, settings: StreamingSettings, store: Server, messages: list[Message], tmp_path: Path) -> None:
+        self.settings = settings
+        self.store = store
+        self.messages = messages
+        self.topic_id = ensure_topics(settings)[settings.events_topic]
+        self.feeder = Feeder(settings, messages)
+        self.progress = Progress(settings, self.topic_id)
+        self._tmp_path = tmp_path
+        write_catalogue(settings)
+
+    def consumer(self, name: str = "consumer") -> Process:
+        """One more consumer, to be entered."""
+        return stage("consumer", self.settings, self._tmp_path / f"{name}.log")
+
+    def committed(self) -> list[int]:
+        """Of the consumers' group."""
+        return self.progress.committed(self.settings.consumer_group)
+
+    def await_committed(self, *consumers: Process) -> None:
+        """Until all that was sent is done."""
+        self.feeder.flush()
+        ends = self.progress.ends()
+        wait_until(f"committed {ends}", lambda: self.committed() == ends, consumers)
+
+    def check_store(self) -> None:
+        """All that was sent stands there as a plain fold leaves it."""
+        assert_same(dump(self.settings), expected_store(self.messages[: self.feeder.sent], self.topic_id))
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.feeder.close()
+        self.progress.close()
+
+
+SceneMaker = Callable[[list[Message]], Scene]
+
+
+@pytest.fixture
+def scene_of(broker: Server, definitions: Path, tmp_path: Path) -> Iterator[SceneMaker]:
+    """Makes the scene of a stream."""
+    name = uuid4().hex[:8]
+    with ExitStack() as stack:
+        store = stack.enter_context(redis_server(tmp_path))
+
+        def make(messages: list[Message]) -> Scene:
+            others = {"events_topic": f"events-{name}", "max_poll_interval_ms": MAX_POLL_MS, "consumer_batch_size": 200}
+            settings = stage_settings(broker, store, definitions, name, **others)
+            return stack.enter_context(closing(Scene(settings, store, messages, tmp_path)))
+
+        yield make
+
+
+def test_a_long_absence_of_the_store_costs_no_membership(scene_of: SceneMaker) -> None:
+    scene = scene_of(planted_stream(1, 4000, 5))
+    with scene.consumer() as consumer:
+        scene.feeder.feed_all(2000)
+        scene.await_committed(consumer)
+        committed, ids = scene.committed(), members(scene.settings, scene.settings.consumer_group)
+        scene.store.stop()
+        scene.feeder.feed_all(3000)
+        _stays(lambda: scene.committed() == committed, 2.7 * MAX_POLL_MS / 1000, consumer)
+        assert members(scene.settings, scene.settings.consumer_group) == ids
+        scene.store.start()
+        scene.feeder.feed_all(len(scene.messages))
+        scene.await_committed(consumer)
+        assert members(scene.settings, scene.settings.consumer_group) == ids
+        assert NOT_WRITTEN in consumer.log_text()
+        assert consumer.log_text().count("partitions assigned") == 1
+        scene.check_store()
+
+
+def test_without_dead_letters_nothing_is_consumed_past_a_bad_message(scene_of: SceneMaker) -> None:
+    good = planted_stream(2, 2000, 0)
+    bad = replace(good[500], value=b"no event", headers=(), event=None)
+    scene = scene_of([*good[:500], bad, *good[500:]])
+    _limit_message_bytes(scene.settings, 1)
+    offset = with_offsets(scene.messages)[500][1]
+    with scene.consumer() as consumer:
+        scene.feeder.feed_all(501)
+        wait_until("a second try", lambda: consumer.log_text().count(NOT_WRITTEN) > 1, [consumer])
+        before = session_rows(message for message in good[:500] if message.partition == bad.partition)
+        assert len(before) > 10
+        found = dump(scene.settings)
+        assert_same({key: found.get(key, b"") for key in before}, before)
+        scene.feeder.feed_all(1500)
+        _stays(lambda: scene.committed()[bad.partition] <= offset, 3, consumer)
+        assert letters(scene.settings) == []
+        _limit_message_bytes(scene.settings, 1_000_000)
+        scene.feeder.feed_all(len(scene.messages))
+        scene.await_committed(consumer)
+        scene.check_store()
+        assert [(each.source_partition, each.source_offset, each.value) for each in letters(scene.settings)] == [
+            (bad.partition, offset, bad.value)
+        ]
+
+
+def test_a_frozen_consumer_does_not_overwrite_its_successor(scene_of: SceneMaker) -> None:
+    scene = scene_of(planted_stream(3, 24_000, 5))
+    with scene.consumer("frozen") as frozen, scene.consumer("successor") as successor:
+        group = scene.settings.consumer_group
+        wait_until("two members", lambda: len(members(scene.settings, group)) == 2, [frozen, successor])
+        scene.feeder.feed_all(8000)
+        wait_until("the middle", lambda: sum(scene.progress.stored()) > 3000, [frozen, successor])
+        frozen.signal(SIGSTOP)
+        scene.feeder.feed_all(16_000)
+        assert sum(scene.committed()) < scene.feeder.sent
+        started = time.monotonic()
+        scene.await_committed(successor)
+        assert time.monotonic() - started > SESSION_TIMEOUT_MS / 2000, "nothing had been left to the frozen one"
+        frozen.signal(SIGCONT)
+        scene.feeder.feed_all(len(scene.messages))
+        scene.await_committed(frozen, successor)
+        wait_until("two members", lambda: len(members(scene.settings, group)) == 2, [frozen, successor])
+        scene.check_store()
+        assert [frozen.stop(), successor.stop()] == [0, 0]
+
+
+def _stays(is_true: Callable[[], bool], seconds: float, consumer: Process) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        assert is_true()
+        consumer.check()
+        time.sleep(0.3)
+
+
+def _limit_message_bytes(settings: StreamingSettings, limit: int) -> None:
+    resource = ConfigResource(ConfigResourceType.TOPIC, settings.dead_letter_topic, {"max.message.bytes": str(limit)})
+    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)) as admin:
+        admin.alter_configs([resource])
