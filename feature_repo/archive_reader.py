@@ -48,8 +48,8 @@ def in_offset_order(
 ) -> Iterator[pa.Table]:
     """Rows of one partition's files by rising offset, each offset once, in tables of some thousand rows.
 
-    Has the columns that are asked for, `kafka_offset` and `event_id`. Holds one batch of each file whose range is being read.
-    Raises ArchiveError.
+    Has the columns that are asked for, `kafka_offset` and `event_id`. Holds one batch of each file whose range is being
+    read. Raises ArchiveError.
     """
     columns = [*columns, *(name for name in (OFFSET, _ID) if name not in columns)]
     waiting = sorted(files, key=lambda file: file.offsets, reverse=True)

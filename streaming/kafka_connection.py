@@ -96,7 +96,7 @@ def _sasl_options(settings: KafkaSettings) -> dict[str, Any]:
         return options | {"sasl_oauth_token_provider": provider}
     return options | {
         "sasl_plain_username": settings.kafka_sasl_username,
-        "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+        "sasl_plain_password": _Hidden(settings.kafka_sasl_password.get_secret_value()),
     }
 
 
@@ -104,6 +104,15 @@ def _sasl_options(settings: KafkaSettings) -> dict[str, Any]:
 def _token_provider(url: str, client_id: str, client_secret: SecretStr, scope: str) -> ClientCredentials:
     """One for all connections, so that they share a token."""
     return ClientCredentials(url, client_id, client_secret, scope)
+
+
+class _Hidden(str):
+    """For a client that logs its configuration whole."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'**********'"
 
 
 _TELLS_LOGINS = (SaslAuthenticateRequest, SaslBytesRequest, bytes, bytearray, memoryview)

@@ -91,6 +91,8 @@ class PatientConsumer:
         self._retry_at: float | None = None
         self._rebalances = RebalanceNotes()
         self.kafka = open_consumer(settings, group)
+        for topic in topics:
+            self.kafka.partitions_for_topic(topic)  # a member that leads the group without knowing them deals out none
         self.kafka.subscribe(list(topics), listener=self._rebalances)
         log.info("consuming %s as %s", ", ".join(topics), group)
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from feature_repo.errors import NextclickError
 from nextclick.bench.errors import BenchError
+from nextclick.bench.interrupts import interrupted_after
 
 _START_SECONDS = 120.0
 """For the imports of a child on a busy machine."""
@@ -25,8 +26,9 @@ class Child:
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_run, args=(theirs, work, arguments), daemon=True)
-        self._process.start()
-        theirs.close()
+        with interrupted_after(self.kill):
+            self._process.start()
+            theirs.close()
 
     def __enter__(self) -> Self:
         return self
@@ -34,6 +36,10 @@ class Child:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
         self._process.kill()
         self._process.join()
         self._pipe.close()

@@ -14,6 +14,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from nextclick.bench.errors import BenchError
+from nextclick.bench.interrupts import interrupted_after
 from nextclick.bench.sandbox import child_environment
 from nextclick.stack.ports import HOST
 from nextclick.stack.processes import tie_to_this_process
@@ -34,7 +35,7 @@ class ConsumerProcess:
     def __init__(self, variables: dict[str, str], log: Path) -> None:
         self._log = log
         self._metrics_port = variables["METRICS_PORT"]
-        with log.open("wb") as file:
+        with log.open("wb") as file, interrupted_after(self.stop):
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "streaming", "consumer"],
                 env=child_environment(variables),

@@ -16,8 +16,9 @@ from nextclick.bench.consumer_process import ConsumerProcess
 from nextclick.bench.errors import BenchError
 from nextclick.bench.feast_push import push
 from nextclick.bench.freshness import WARM_UP_SECONDS, Freshness, Pace, measure_freshness
+from nextclick.bench.interrupts import terminated_like_interrupted
 from nextclick.bench.producing import fill
-from nextclick.bench.sandbox import ALL_VIEWS, SESSIONS_ONLY, Sandbox, terminated_like_interrupted
+from nextclick.bench.sandbox import ALL_VIEWS, SESSIONS_ONLY, Sandbox
 from nextclick.bench.simulator import Simulation, sessions_of_length
 from nextclick.bench.workload import Workload, open_workload
 from nextclick.demo.pipeline import Steps
@@ -45,7 +46,7 @@ class Options:
     repeats: int = 3
     processes: int = 2
     length_events: int = 200_000
-    push_events: int = 5_000
+    push_events: int = 20_000
     rate: int = 2_000
     """Events a second of the paced run."""
     seconds: float = 20.0

@@ -9,6 +9,7 @@ from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
 from nextclick.bench.errors import BenchError
+from nextclick.bench.interrupts import interrupted_after
 from streaming.kafka_connection import kafka_options, unavailable
 from streaming.settings import StreamingSettings
 
@@ -47,7 +48,8 @@ class KafkaNames:
             "replication_factor": self._settings.topic_replication_factor,
             "configs": {"retention.ms": "-1"},
         }
-        self.admin.create_topics({topic: options}, wait_for_metadata=True)
+        with interrupted_after():
+            self.admin.create_topics({topic: options}, wait_for_metadata=True)
         return topic
 
     def group(self) -> str:

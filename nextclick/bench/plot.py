@@ -54,7 +54,7 @@ def _draw_freshness(axes: "Axes", result: dict[str, Any]) -> None:
     seconds = [point["second"] for point in series]
     axes.plot(seconds, [point["p99"] for point in series], color="tab:red", linewidth=1.5, label="p99 of each second")
     axes.plot(seconds, [point["p50"] for point in series], color="tab:green", linewidth=1.5, label="p50 of each second")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=max(point["p99"] for point in series) * 1.35)
     axes.set_xlabel("seconds of the paced run")
     axes.set_ylabel("event → visible in Redis, ms")
     axes.set_title(f"freshness at {result['settings']['rate']:,} events/s", fontsize=10)

@@ -131,13 +131,13 @@ def _processes(result: dict[str, Any]) -> Figure:
 def _lengths(result: dict[str, Any]) -> Figure:
     costs = result["cost_by_session_length"]
     value = ", ".join(f"{costs[str(length)]['cpu_us']:.0f}" for length in LENGTHS)
-    worst = max(costs["ratio"].values())
+    ratios = costs["ratio"]
     return Figure(
         f"cost at session lengths {', '.join(map(str, LENGTHS))}",
-        f"{value} µs CPU an event = {worst:.2f} ×",
+        f"{value} µs CPU an event = {ratios['cpu_us']:.2f} × (by the clock {ratios['wall_us']:.2f} ×)",
         "–",
         f"within {MOST_LENGTH_RATIO} ×",
-        worst <= MOST_LENGTH_RATIO,
+        ratios["cpu_us"] <= MOST_LENGTH_RATIO,
         True,
     )
 

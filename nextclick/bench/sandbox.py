@@ -2,9 +2,7 @@
 
 import logging
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -12,6 +10,7 @@ from typing import Any, Self
 
 from feature_repo.feature_store import apply
 from nextclick.bench.errors import BenchError
+from nextclick.bench.interrupts import uninterrupted
 from nextclick.bench.kafka_names import KafkaNames
 from nextclick.bench.redis_database import RedisDatabase, claim_database
 from nextclick.stack.ports import HOST
@@ -82,27 +81,6 @@ class Sandbox:
 
 def _as_fields(variables: dict[str, str]) -> dict[str, Any]:
     return {name.lower(): value for name, value in variables.items()}
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """The block is not cut short by Ctrl-C or SIGTERM; what is cleaned up in it takes seconds."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds the block as Ctrl-C does, so that what was made is removed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def child_environment(variables: dict[str, str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ def ingest(
     rate: int = typer.Option(2000, min=1, help="Events a second while freshness is measured."),
     seconds: float = typer.Option(20.0, min=1.0, help="How long freshness is measured."),
     length_events: int = typer.Option(200_000, min=100, help="Events of each session length."),
-    push_events: int = typer.Option(5000, min=100, help="Events of the comparison with FeatureStore.push."),
+    push_events: int = typer.Option(20_000, min=100, help="Events of the comparison with FeatureStore.push."),
     seed: int = typer.Option(4, help="Of the simulator."),
     check: bool = typer.Option(False, "--check", help="Exit with 1 if a ratio (not a time) misses its target."),
     plot: Path | None = typer.Option(None, metavar="FILE", help="Draw throughput and freshness: .svg or .png."),

@@ -24,7 +24,7 @@ class Process:
     def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], log: Path) -> None:
         self._argv, self._cwd, self._env = list(argv), cwd, dict(env)
         self.log = log
-        self.starts = 0
+        self._log_start = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,8 +41,8 @@ class Process:
     def start(self) -> None:
         """Returns at once."""
         assert not self.is_running
-        self.starts += 1
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             self._process = subprocess.Popen(
                 self._argv,
                 cwd=self._cwd,
@@ -76,8 +76,8 @@ class Process:
         assert self.is_running, f"{self._argv} ended by itself, {self.log} ends so:\n{self.log_text()[-4000:]}"
 
     def log_text(self) -> str:
-        """All output so far."""
-        return self.log.read_text(errors="replace")
+        """Output since the last start."""
+        return self.log.read_bytes()[self._log_start :].decode(errors="replace")
 
     def __enter__(self) -> Self:
         self.start()

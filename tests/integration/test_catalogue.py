@@ -112,7 +112,7 @@ async def test_readers_follow_redis_and_notice_that_it_was_emptied(settings: Str
         seen.append(set(reader.unavailable))
     assert seen == [set(), {"a", "b"}, {"b"}, {"b", "c"}]
     with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
-        client.flushdb()
+        client.delete(*client.scan_iter("*availability*"), *client.scan_iter("*position*"))
     store.write([batch(1, ("d", 0, None))])
     await reader.refresh()
     assert reader.unavailable == {"d"}

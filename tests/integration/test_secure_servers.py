@@ -5,16 +5,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from prometheus_client import CollectorRegistry
 
 from feature_repo.errors import OnlineStoreError
-from feature_repo.feature_store import open_feature_store
+from feature_repo.feature_store import apply, open_feature_store
 from feature_repo.online_store import OnlineStoreReader, OnlineStoreWriter, Status
 from feature_repo.redis_connection import redis_options
 from feature_repo.schema import Event, EventType
@@ -43,6 +43,9 @@ from tests.integration.secure_servers import (
     running_redis,
 )
 from tests.integration.stage_thread import running, wait_until
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 SECRETS = (PASSWORD, KAFKA_PASSWORD, CLIENT_SECRET)
 
@@ -211,7 +214,7 @@ def test_lag_is_what_waits_in_messages_and_in_seconds(kafka: SecureKafka, certif
     consumer = open_consumer(settings, settings.consumer_group)
     partition = TopicPartition(settings.events_topic, 0)
     consumer.assign([partition])
-    batch = cast("KafkaConsumer", consumer).poll(20_000)
+    batch = consumer.poll(20_000)
     messages, seconds = lag()
     assert messages == 3
     assert seconds is not None
@@ -258,13 +261,19 @@ async def test_sessions_go_through_tls_as_a_user(redis_settings: SharedSettings)
     assert [each.item_id for each in stored.session.events] == ["item 1"]
 
 
-def test_feast_gets_in_with_any_password(redis_settings: SharedSettings) -> None:
+@pytest.fixture
+def feast(redis_settings: SharedSettings) -> "FeatureStore":
+    """With the definitions applied, here and not by the consumer, as importing Feast once takes long enough."""
+    store = open_feature_store(redis_settings)
+    apply(redis_settings, store)
+    return store
+
+
+def test_feast_gets_in_with_any_password(feast: "FeatureStore") -> None:
     from feast.infra.online_stores.redis import RedisOnlineStore
 
-    online_store = open_feature_store(redis_settings).config.online_store
-    client = RedisOnlineStore()._get_client(online_store)
-    assert client.ping()
-    assert client.acl_whoami() == USER.encode()
+    client = RedisOnlineStore()._get_client(feast.config.online_store)
+    assert client.ping()  # which the server answers to USER alone
     client.close()
 
 
@@ -297,7 +306,11 @@ def test_a_password_in_the_url_comes_first(redis_settings: SharedSettings) -> No
 
 
 def test_events_go_all_the_way_through_tls(
-    kafka: SecureKafka, certificates: Certificates, redis_settings: SharedSettings, caplog: pytest.LogCaptureFixture
+    kafka: SecureKafka,
+    certificates: Certificates,
+    redis_settings: SharedSettings,
+    feast: "FeatureStore",
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (port,) = free_ports(1)
     redis = {name: getattr(redis_settings, name) for name in redis_settings.model_fields_set}

@@ -29,8 +29,7 @@ IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
 def _through_redis_bytes(row: Row, layout: ViewLayout) -> Row | None:
-    arguments = layout.encode(row)
-    stored = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    stored = dict(zip(layout.fields, layout.encode(row), strict=True))
     return layout.decode(row.key, [stored.get(field) for field in layout.fields])
 
 
@@ -51,7 +50,7 @@ def test_a_session_survives_the_layout(events: list[Event]) -> None:
     assert row.timestamp_ms == session.timestamp_ms  # to the millisecond
 
 
-@pytest.mark.parametrize("item", [Item("i"), Item("j", "title", "category", "brand", 0.0, False)])
+@pytest.mark.parametrize("item", [Item("i"), Item("j", "title", "category", "brand", 0.0, False, ("a", "b"))])
 def test_an_item_survives_the_layout(item: Item) -> None:
     row = _through_redis_bytes(item_to_row(item, now_ms=5), ViewLayout(ITEM_PROFILE))
     assert row is not None
