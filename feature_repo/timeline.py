@@ -160,9 +160,21 @@ class SessionTimeline(Timeline):
 class UserTimeline(Timeline):
     """One user's history over sessions and devices, as USER_HISTORY keeps it."""
 
-    __slots__ = ()
+    __slots__ = ("_session_ids",)
     limit = MAX_HISTORY_LENGTH
     view = USER_HISTORY
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self._session_ids: list[bytes] = []
+
+    def _put(self, at: int, order: Order) -> None:
+        super()._put(at, order)
+        self._session_ids.insert(at, wire_values.string_entry(order[4]))
+
+    def _delete(self, at: int) -> None:
+        super()._delete(at)
+        del self._session_ids[at]
 
     @classmethod
     def from_fields(cls, key: str, fields: Sequence[bytes | None]) -> Self:
@@ -173,5 +185,4 @@ class UserTimeline(Timeline):
 
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
-        session_ids = [wire_values.string_entry(order[4]) for order in self._order]
-        return [*self._encoded_lists(), wire_values.string_list(session_ids), self._encoded_time()]
+        return [*self._encoded_lists(), wire_values.string_list(self._session_ids), self._encoded_time()]

@@ -47,7 +47,8 @@ def load(file: FileArgument, json_file: JsonOption = None) -> None:
         total = count_items(file)
     with progress_bar("sending items") as progress:
         sent = send_items(settings, ((item.item_id, item) for item in read_items(file)), total, progress)
-    _report(json_file, {"sent": sent, "topic": settings.items_topic}, f"{sent} items sent to {settings.items_topic}")
+    words = f"{sent} {'item' if sent == 1 else 'items'} sent to {settings.items_topic}"
+    _report(json_file, {"sent": sent, "topic": settings.items_topic}, words)
 
 
 @commands.command()
@@ -70,7 +71,7 @@ def delete(item_ids: IdsArgument, json_file: JsonOption = None) -> None:
     unique = list(dict.fromkeys(item_ids))
     with progress_bar("deleting items") as progress:
         sent = send_items(settings, ((item_id, None) for item_id in unique), len(unique), progress)
-    words = f"{sent} deletions sent to {settings.items_topic}"
+    words = f"{sent} {'deletion' if sent == 1 else 'deletions'} sent to {settings.items_topic}"
     _report(json_file, {"deleted": sent, "topic": settings.items_topic}, words)
 
 

@@ -10,6 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from feature_repo.errors import NextclickError
+from feature_repo.feature_store import apply
 from feature_repo.schema import Item
 from nextclick.cli import commands
 from nextclick.item_files import read_items
@@ -27,6 +28,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's
 def settings(streaming_settings: StreamingSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[StreamingSettings]:
     """An environment in which the verbs find this test's topic and store."""
     with empty_store(streaming_settings) as own:
+        apply(own)  # takes long the first time, which no wait should count
         for name in ("kafka_bootstrap_servers", "items_topic", "dead_letter_topic"):
             monkeypatch.setenv(name.upper(), getattr(own, name))
         monkeypatch.setenv("REDIS_URL", own.redis_url.get_secret_value())

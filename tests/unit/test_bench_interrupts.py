@@ -11,9 +11,14 @@ from nextclick.bench.interrupts import interrupted_after, terminated_like_interr
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_waits_for_the_end_and_undoes(number: signal.Signals) -> None:
     done: list[str] = []
-    with pytest.raises(KeyboardInterrupt), interrupted_after(lambda: done.append("undone")):
-        os.kill(os.getpid(), number)
-        done.append("made")
+
+    def make() -> None:
+        with interrupted_after(lambda: done.append("undone")):
+            os.kill(os.getpid(), number)
+            done.append("made")
+
+    with pytest.raises(KeyboardInterrupt):
+        make()
     assert done == ["made", "undone"]
 
 
