@@ -1,5 +1,7 @@
 """A consumer whose store or dead letters are away, or that was taken for dead, waits or steps back; then it goes on."""
 
+import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -8,21 +10,23 @@ from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 from uuid import uuid4
 
+import psutil
 import pytest
+import redis
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from streaming.kafka_consumer import SESSION_TIMEOUT_MS
 from streaming.settings import StreamingSettings
 from streaming.topics import ensure_topics
 from tests.faults.feeding import Feeder, with_offsets
 from tests.faults.own_servers import Process, Server, redis_server, wait_until
 from tests.faults.plain_fold import assert_same, expected_store, session_rows
-from tests.faults.planted_stream import Message, planted_stream
+from tests.faults.planted_stream import PARTITIONS, Message, planted_stream
 from tests.faults.stages import Progress, dump, letters, members, stage, stage_settings, write_catalogue
 
 pytestmark = pytest.mark.timeout(180)
 
+DEALT = "partitions assigned: "
 NOT_WRITTEN = "is not written, next try"
 MAX_POLL_MS = 3000
 
@@ -88,6 +92,7 @@ def test_a_long_absence_of_the_store_costs_no_membership(scene_of: SceneMaker) -
         scene.feeder.feed_all(2000)
         scene.await_committed(consumer)
         committed, ids = scene.committed(), members(scene.settings, scene.settings.consumer_group)
+        dealt = consumer.log_text().count(DEALT)
         scene.store.stop()
         scene.feeder.feed_all(3000)
         _stays(lambda: scene.committed() == committed, 2.7 * MAX_POLL_MS / 1000, consumer)
@@ -97,7 +102,7 @@ def test_a_long_absence_of_the_store_costs_no_membership(scene_of: SceneMaker) -
         scene.await_committed(consumer)
         assert members(scene.settings, scene.settings.consumer_group) == ids
         assert NOT_WRITTEN in consumer.log_text()
-        assert consumer.log_text().count("partitions assigned") == 1
+        assert consumer.log_text().count(DEALT) == dealt
         scene.check_store()
 
 
@@ -129,22 +134,54 @@ def test_without_dead_letters_nothing_is_consumed_past_a_bad_message(scene_of: S
 def test_a_frozen_consumer_does_not_overwrite_its_successor(scene_of: SceneMaker) -> None:
     scene = scene_of(planted_stream(3, 24_000, 5))
     with scene.consumer("frozen") as frozen, scene.consumer("successor") as successor:
-        group = scene.settings.consumer_group
-        wait_until("two members", lambda: len(members(scene.settings, group)) == 2, [frozen, successor])
+        both = [frozen, successor]
+        wait_until("two partitions each", lambda: [_dealt(each) for each in both] == [2, 2], both)
         scene.feeder.feed_all(8000)
-        wait_until("the middle", lambda: sum(scene.progress.stored()) > 3000, [frozen, successor])
-        frozen.signal(SIGSTOP)
+        _freeze_between_reading_and_writing(scene, frozen)
         scene.feeder.feed_all(16_000)
-        assert sum(scene.committed()) < scene.feeder.sent
-        started = time.monotonic()
+        assert _dealt(successor) == 2, "taken for dead too early"
         scene.await_committed(successor)
-        assert time.monotonic() - started > SESSION_TIMEOUT_MS / 2000, "nothing had been left to the frozen one"
+        assert _dealt(successor) == PARTITIONS
         frozen.signal(SIGCONT)
+        wait_until("two partitions each", lambda: [_dealt(each) for each in both] == [2, 2], both)
+        scene.check_store()
         scene.feeder.feed_all(len(scene.messages))
-        scene.await_committed(frozen, successor)
-        wait_until("two members", lambda: len(members(scene.settings, group)) == 2, [frozen, successor])
+        scene.await_committed(*both)
         scene.check_store()
         assert [frozen.stop(), successor.stop()] == [0, 0]
+
+
+def _dealt(consumer: Process) -> int:
+    """How many partitions the consumer was assigned last."""
+    return _last_deal(consumer).count("[")
+
+
+def _last_deal(consumer: Process) -> str:
+    return consumer.log_text().rpartition(DEALT)[2].partition("\n")[0]
+
+
+def _freeze_between_reading_and_writing(scene: Scene, consumer: Process) -> None:
+    """Stop it while it folds what it has read from the store, so that it would write something outdated later on."""
+    group, topic = scene.settings.consumer_group, scene.settings.events_topic
+    mine = [int(number) for number in re.findall(rf"{topic}\[(\d+)\]", _last_deal(consumer))]
+    rng = random.Random(3)
+    for _ in range(200):
+        time.sleep(rng.uniform(0, 0.03))
+        consumer.signal(SIGSTOP)
+        stored, committed = scene.progress.stored(), scene.progress.committed(group)
+        is_between_batches = all(stored[each] == committed[each] for each in mine)
+        if is_between_batches and sum(stored) > 1000 and _has_just_read(scene.store, consumer):
+            return
+        consumer.signal(SIGCONT)
+    raise AssertionError("never stopped it at the right moment")
+
+
+def _has_just_read(store: Server, consumer: Process) -> bool:
+    """Whether reading rows is the last that Redis has done for it."""
+    ports = {str(each.laddr.port) for each in psutil.Process(consumer.pid).net_connections() if each.laddr}
+    with redis.Redis.from_url(store.address) as client:
+        last = [each["cmd"] for each in client.client_list() if each["addr"].rpartition(":")[2] in ports]
+    return last == ["hmget"]
 
 
 def _stays(is_true: Callable[[], bool], seconds: float, consumer: Process) -> None:
