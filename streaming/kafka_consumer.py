@@ -108,6 +108,7 @@ class PatientConsumer:
 
     def poll(self) -> Batch:
         """The next records, empty after POLL_MS without any."""
+        self._see_rejoin_through()
         batch: Batch = self.kafka.poll(timeout_ms=POLL_MS)
         if self._retry_at is None:
             return batch
@@ -138,6 +139,16 @@ class PatientConsumer:
     def close(self) -> None:
         """Leave the group; what is not committed comes again to whoever owns the partitions next."""
         self.kafka.close(autocommit=False, timeout_ms=5000)
+
+    def _see_rejoin_through(self) -> None:
+        """Have a rejoin that was begun for new partitions also end.
+
+        kafka-python 3.0.12 forgets it when its answer comes between two polls: the coordinator no longer sees a reason
+        to rejoin and never reads the answer, so that the member would stay without partitions for ever.
+        """
+        coordinator = self.kafka._coordinator
+        if coordinator.rejoining and not coordinator.rejoin_needed:
+            coordinator.request_rejoin()
 
     def _give_back(self, batch: Batch) -> None:
         assigned = self.kafka.assignment()

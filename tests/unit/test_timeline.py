@@ -1,4 +1,4 @@
-"""The incremental fold ends in the very bytes that the plain fold's rows have, whatever the order, repeats and restarts."""
+"""The incremental fold ends in the very bytes of the plain fold's rows, whatever the order, repeats and restarts."""
 
 import random
 
