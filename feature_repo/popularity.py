@@ -28,6 +28,8 @@ class PopularityShard:
         self._scores: dict[str, float] = {}
         self._landmark_ms = 0
         self._newest_ms = 0
+        self._entries: dict[str, bytes] = {}
+        """Encoded ids, of items that were stored before."""
 
     @classmethod
     def from_fields(cls, fields: Encoded | None) -> Self:
@@ -48,17 +50,25 @@ class PopularityShard:
         self._scores[item_id] = self._scores.get(item_id, 0.0) + 2.0**age
         self._newest_ms = max(self._newest_ms, timestamp_ms)
         if len(self._scores) > 2 * MAX_POPULAR_ITEMS:
-            self._scores = dict(_best_first(self._scores.items())[:MAX_POPULAR_ITEMS])
+            self._scores = {kept: self._scores[kept] for kept in _best_first(self._scores)[:MAX_POPULAR_ITEMS]}
 
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
-        best_first = _best_first(self._scores.items())
+        best_first = _best_first(self._scores)
         return [
-            wire_values.string_list([wire_values.string_entry(item_id) for item_id, _ in best_first]),
-            wire_values.double_list([score for _, score in best_first]),
+            wire_values.string_list([self._entry(item_id) for item_id in best_first]),
+            wire_values.double_list([self._scores[item_id] for item_id in best_first]),
             wire_values.int64(self._landmark_ms),
             wire_values.timestamp(self._newest_ms),
         ]
+
+    def _entry(self, item_id: str) -> bytes:
+        entry = self._entries.get(item_id)
+        if entry is None:
+            if len(self._entries) > 4 * MAX_POPULAR_ITEMS:
+                self._entries.clear()
+            entry = self._entries[item_id] = wire_values.string_entry(item_id)
+        return entry
 
     def _move_landmark(self, timestamp_ms: int) -> float:
         steps = (timestamp_ms - self._landmark_ms) // _HALF_LIFE_MS
@@ -75,8 +85,11 @@ def merge_popular(rows: Iterable[Row], now_ms: int) -> list[tuple[str, float]]:
         decay = 2.0 ** ((row.values["landmark_ms"] - now_ms) / _HALF_LIFE_MS)
         for item_id, score in zip(row.values["item_ids"], row.values["scores"], strict=True):
             totals[item_id] = totals.get(item_id, 0.0) + score * decay
-    return _best_first(totals.items())[:MAX_CANDIDATES]
+    return [(item_id, totals[item_id]) for item_id in _best_first(totals)[:MAX_CANDIDATES]]
 
 
-def _best_first(scores: Iterable[tuple[str, float]]) -> list[tuple[str, float]]:
-    return sorted(scores, key=lambda entry: (-entry[1], entry[0]))
+def _best_first(scores: dict[str, float]) -> list[str]:
+    """Ties by id. Two sorts without a Python call for each item: this is done for every batch."""
+    item_ids = sorted(scores)
+    item_ids.sort(key=scores.__getitem__, reverse=True)
+    return item_ids
