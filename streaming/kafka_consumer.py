@@ -5,7 +5,7 @@ patience with whatever the batches are written to.
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
@@ -89,7 +89,7 @@ class PatientConsumer:
     def __init__(self, settings: StreamingSettings, group: str, topics: Sequence[str]) -> None:
         self._delay = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
-        self._rebalances = RebalanceNotes()
+        self._rebalances = RebalanceNotes(self._forget_positions)
         self.kafka = open_consumer(settings, group)
         for topic in topics:
             self.kafka.partitions_for_topic(topic)  # a member that leads the group without knowing them deals out none
@@ -150,6 +150,13 @@ class PatientConsumer:
         if coordinator.rejoining and not coordinator.rejoin_needed:
             coordinator.request_rejoin()
 
+    def _forget_positions(self) -> None:
+        """Have partitions that are dealt to this member again come from the committed offset, as everywhere else.
+
+        kafka-python 3.0.12 would go on where it was, past what the caller still held of them and now drops.
+        """
+        self.kafka._subscription.assign_from_subscribed([])
+
     def _give_back(self, batch: Batch) -> None:
         assigned = self.kafka.assignment()
         for partition, offset in first_offsets(batch).items():
@@ -171,7 +178,8 @@ def next_offsets(batch: Batch) -> dict[TopicPartition, int]:
 class RebalanceNotes(ConsumerRebalanceListener):
     """Remembers which partitions were taken away; the loop asks after every poll, before it handles records."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_revoked: Callable[[], None]) -> None:
+        self._on_revoked = on_revoked
         self._lock = threading.Lock()  # the client may call from its own thread
         self._revoked: set[TopicPartition] = set()
         self.were_dealt = False
@@ -180,6 +188,7 @@ class RebalanceNotes(ConsumerRebalanceListener):
         """Called by the client."""
         with self._lock:
             self._revoked.update(revoked)
+        self._on_revoked()
         log.info("partitions revoked: %s", _names(revoked))
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:

@@ -165,7 +165,7 @@ class Demo:
         self.steps.note(f"loss {report.loss:.2f}, validation NDCG@10 {report.validation.ndcg_at_10:.3f}")
 
     def export(self, training: "TrainingResult") -> str:
-        """Write the ensemble's next version, serve it, and store the popular items; the version."""
+        """Write the ensemble's next version and serve it; the version."""
         from nextclick.verbs.export import publish
 
         self.steps.begin("export to Triton")
