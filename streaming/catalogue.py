@@ -55,7 +55,7 @@ class Catalogue:
     """One member of the catalogue's group. For one thread."""
 
     def __init__(self, settings: StreamingSettings, topic_id: str, metrics: StreamingMetrics) -> None:
-        self._settings = settings
+        self._dead_letters = DeadLetters(settings)
         self._topic_id = topic_id
         self._metrics = metrics
         self._items = Counter(
@@ -91,6 +91,7 @@ class Catalogue:
     def close(self) -> None:
         """Leave the group and give connections back. Nothing is in hand between two steps."""
         self._kafka.close()
+        self._dead_letters.close()
         self._store.close()
         log.info("catalogue stopped")
 
@@ -122,8 +123,7 @@ class Catalogue:
         return parsed, rejected
 
     def _reject(self, rejected: Rejected) -> None:
-        with closing(DeadLetters(self._settings)) as dead_letters:  # so seldom that no producer is kept for it
-            dead_letters.send(rejected)
+        self._dead_letters.send(rejected)
         for _, error in rejected:
             self._metrics.dead_letters.labels(error.reason.value, field_label(error.field)).inc()
         record, error = rejected[0]

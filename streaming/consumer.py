@@ -62,12 +62,11 @@ class Consumer:
     """One member of the consumer group. For one thread."""
 
     def __init__(self, settings: StreamingSettings, topic_id: str, metrics: StreamingMetrics) -> None:
-        self._settings = settings
         self._topic_id = topic_id
         self._metrics = metrics
         self._parser = EventParser()
         self._fold = OnlineFold(settings)
-        self._dead_letters: DeadLetters | None = DeadLetters(settings)
+        self._dead_letters = DeadLetters(settings)
         self._erasures = Erasures(settings)
         self._kafka = PatientConsumer(settings, settings.consumer_group, [settings.events_topic])
 
@@ -100,7 +99,7 @@ class Consumer:
         """Leave the group and give connections back. Nothing is in hand between two steps."""
         self._kafka.close()
         self._erasures.close()
-        self._close_dead_letters()
+        self._dead_letters.close()
         self._fold.close()
         log.info("consumer stopped")
 
@@ -140,23 +139,13 @@ class Consumer:
         return parsed
 
     def _reject(self, rejected: "Rejected") -> None:
-        self._dead_letters = self._dead_letters or DeadLetters(self._settings)
-        try:
-            self._dead_letters.send(rejected)
-        except KafkaError:  # one that is no mere delay puts the producer out of order for good
-            self._close_dead_letters()
-            raise
+        self._dead_letters.send(rejected)
         self._metrics.count_rejected([error for _, error in rejected])
         record, error = rejected[0]
         place = f"{record.topic}[{record.partition}]@{record.offset}"
         log.warning(
             "%d messages are no valid events, first %s: %s", len(rejected), place, error, extra={"place": place}
         )
-
-    def _close_dead_letters(self) -> None:
-        if self._dead_letters:
-            self._dead_letters.close()
-            self._dead_letters = None
 
     def _observe(self, parsed: "Parsed", applied: Applied) -> None:
         metrics = self._metrics

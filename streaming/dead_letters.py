@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
 from kafka.future import Future
 
 from streaming.errors import EventError
@@ -31,22 +32,30 @@ class DeadLetters:
     """Sends to the dead letter topic; a message may come twice if the process dies before its offset is committed."""
 
     def __init__(self, settings: StreamingSettings) -> None:
-        self._topic = settings.dead_letter_topic
-        self._producer = open_producer(settings, max_request_size=DEAD_LETTER_MAX_BYTES)
+        self._settings = settings
+        self._producer: KafkaProducer | None = None
 
     def send(self, rejected: Sequence[tuple[ConsumerRecord, EventError]]) -> None:
         """Return once the brokers have all of them; raises KafkaError, within half a minute, otherwise."""
-        futures = [self._send(record, error) for record, error in rejected]
-        wait_for(futures)
+        if self._producer is None:
+            self._producer = open_producer(self._settings, max_request_size=DEAD_LETTER_MAX_BYTES)
+        try:
+            wait_for([self._send(self._producer, record, error) for record, error in rejected])
+        except KafkaError:
+            self.close()  # a producer that was refused for good takes nothing more, though the topic be mended
+            raise
 
-    def _send(self, record: ConsumerRecord, error: EventError) -> Future:
+    def _send(self, producer: KafkaProducer, record: ConsumerRecord, error: EventError) -> Future:
         # Our client refuses a message with neither key nor value; other clients write them, hence the empty value.
         value = record.value if record.key else record.value or b""
-        return self._producer.send(self._topic, value=value, key=record.key, headers=_headers(record, error))
+        topic = self._settings.dead_letter_topic
+        return producer.send(topic, value=value, key=record.key, headers=_headers(record, error))
 
     def close(self) -> None:
-        """Give connections back."""
-        self._producer.close(timeout=5)
+        """Give connections back; `send` opens them again."""
+        if self._producer is not None:
+            self._producer.close(timeout=5)
+            self._producer = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from streaming.kafka_settings import KafkaSettings
 from streaming.oauth_token import ClientCredentials
 
 _CONNECT_SECONDS = 5.0
+_RECONNECT_MS = 2000
+"""Longest pause between two tries to reach a broker; the client's own half a minute would go unused once it is back."""
 _ALERT_SECONDS = 2.0
 _LOGS_REQUESTS = ("kafka.net.connection", "kafka.protocol.parser")
 
@@ -27,6 +29,7 @@ def kafka_options(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,
+        "reconnect_backoff_max_ms": _RECONNECT_MS,
     }
     if settings.kafka_uses_tls:
         options |= _tls_options(settings)

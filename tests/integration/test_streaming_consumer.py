@@ -200,7 +200,7 @@ def test_metrics_count_what_happened(streaming_settings: StreamingSettings, send
         'nextclick_events_total{event_type="view",result="written"} 5.0',
         'nextclick_events_total{event_type="view",result="duplicate"} 1.0',
         'nextclick_events_total{event_type="",result="rejected"} 1.0',
-        'nextclick_dead_letters_total{reason="missing",field="event_id"} 1.0',
+        'nextclick_dead_letters_total{field="event_id",reason="missing"} 1.0',
         "nextclick_event_visible_seconds_count 6.0",
         "nextclick_paused 0.0",
     ):
