@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from contextlib import closing
 from dataclasses import dataclass, field
 
 from kafka import TopicPartition
@@ -22,11 +21,11 @@ from streaming.archive_files import OffsetRange, unfinished_ends, write_events
 from streaming.erasures import Erasures
 from streaming.errors import EventError
 from streaming.events import EventParser
-from streaming.health import Health
 from streaming.kafka_consumer import Batch, PatientConsumer, describe
 from streaming.metrics import Result, StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
+from streaming.stage import Stage, run_stage
 from streaming.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -71,24 +70,16 @@ def run_archive(settings: StreamingSettings, stop: threading.Event | None = None
     """
     stop = stop or stop_on_signals()
     topic_id = ensure_topics(settings)[settings.events_topic]
-    metrics, health = StreamingMetrics(), Health(settings.liveness_seconds)
-    with (
-        metrics.served(settings.metrics_port, settings.metrics_host, health),
-        closing(Archive(settings, topic_id, metrics)) as archive,
-    ):
-        while not stop.is_set():
-            archive.step()
-            health.turned(archive.has_joined, archive.is_paused)
-        archive.flush()
+    run_stage(settings, lambda metrics: Archive(settings, topic_id, metrics), stop)
 
 
-class Archive:
+class Archive(Stage):
     """One member of the archive group. For one thread."""
 
     def __init__(self, settings: StreamingSettings, topic_id: str, metrics: StreamingMetrics) -> None:
+        super().__init__(PatientConsumer(settings, settings.archive_group, [settings.events_topic]), metrics)
         self._settings = settings
         self._topic_id = topic_id
-        self._metrics = metrics
         self._folder = open_archive(settings.archive_path)
         self._parser = EventParser()
         self._buffers: dict[TopicPartition, list[Buffer]] = {}
@@ -96,17 +87,6 @@ class Archive:
         """Where files end that were written but never committed, of partitions that records have come from."""
         self._flush_at = 0.0
         self._erasures = Erasures(settings)
-        self._kafka = PatientConsumer(settings, settings.archive_group, [settings.events_topic])
-
-    @property
-    def has_joined(self) -> bool:
-        """Whether the group has dealt its partitions out."""
-        return self._kafka.has_joined
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether it waits for the archive's folder."""
-        return self._kafka.is_paused
 
     @property
     def buffered_events(self) -> int:
@@ -130,7 +110,7 @@ class Archive:
         unwritten = {partition: buffers[0].first.offset for partition, buffers in self._buffers.items()}
         self._metrics.lag.observe(self._kafka.kafka, unwritten)
 
-    def flush(self) -> None:
+    def finish(self) -> None:
         """Write all that is buffered; if that fails it comes again to whoever archives next."""
         try:
             self._flush()

@@ -7,7 +7,6 @@ nothing and the last message of an item always wins.
 import logging
 import threading
 from collections import Counter as Tally
-from contextlib import closing
 
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
@@ -19,12 +18,12 @@ from feature_repo.feature_store import apply
 from streaming.dead_letters import DeadLetters
 from streaming.errors import EventError
 from streaming.event_fields import MAX_TIMESTAMP_MS
-from streaming.health import Health
 from streaming.items import ItemParser, field_label
 from streaming.kafka_consumer import Batch, PatientConsumer, describe, next_offsets
 from streaming.metrics import StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
+from streaming.stage import Stage, run_stage
 from streaming.topics import ensure_items_topic, ensure_topics
 
 log = logging.getLogger(__name__)
@@ -41,39 +40,21 @@ def run_catalogue(settings: StreamingSettings, stop: threading.Event | None = No
     ensure_topics(settings)  # for the dead letters
     topic_id = ensure_items_topic(settings)
     apply(settings)
-    metrics, health = StreamingMetrics(), Health(settings.liveness_seconds)
-    with (
-        metrics.served(settings.metrics_port, settings.metrics_host, health),
-        closing(Catalogue(settings, topic_id, metrics)) as catalogue,
-    ):
-        while not stop.is_set():
-            catalogue.step()
-            health.turned(catalogue.has_joined, catalogue.is_paused)
+    run_stage(settings, lambda metrics: Catalogue(settings, topic_id, metrics), stop)
 
 
-class Catalogue:
+class Catalogue(Stage):
     """One member of the catalogue's group. For one thread."""
 
     def __init__(self, settings: StreamingSettings, topic_id: str, metrics: StreamingMetrics) -> None:
-        self._dead_letters = DeadLetters(settings)
+        super().__init__(PatientConsumer(settings, settings.catalogue_group, [settings.items_topic]), metrics)
         self._topic_id = topic_id
-        self._metrics = metrics
+        self._dead_letters = DeadLetters(settings)
         self._items = Counter(
             "nextclick_items", "Messages of the topic items, by result", ["result"], registry=metrics.registry
         )
         self._parser = ItemParser()
         self._store = open_catalogue_store(settings)
-        self._kafka = PatientConsumer(settings, settings.catalogue_group, [settings.items_topic])
-
-    @property
-    def has_joined(self) -> bool:
-        """Whether the group has dealt its partitions out."""
-        return self._kafka.has_joined
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether it waits for the online store or the dead letter topic."""
-        return self._kafka.is_paused
 
     def step(self) -> None:
         """Wait for the next batch, shortly, and handle it."""

@@ -9,7 +9,6 @@ import logging
 import threading
 import time
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass, field
 
 from kafka.consumer.fetcher import ConsumerRecord
@@ -23,11 +22,11 @@ from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events import EventParser
 from streaming.folding import Applied, OnlineFold, PartitionBatch
-from streaming.health import Health
 from streaming.kafka_consumer import Batch, PatientConsumer, describe, next_offsets
 from streaming.metrics import Result, StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
+from streaming.stage import Stage, run_stage
 from streaming.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -42,14 +41,7 @@ def run_consumer(settings: StreamingSettings, stop: threading.Event | None = Non
     topic_id = ensure_topics(settings)[settings.events_topic]
     apply(settings)
     _collect_garbage_rarely()
-    metrics, health = StreamingMetrics(), Health(settings.liveness_seconds)
-    with (
-        metrics.served(settings.metrics_port, settings.metrics_host, health),
-        closing(Consumer(settings, topic_id, metrics)) as consumer,
-    ):
-        while not stop.is_set():
-            consumer.step()
-            health.turned(consumer.has_joined, consumer.is_paused)
+    run_stage(settings, lambda metrics: Consumer(settings, topic_id, metrics), stop)
 
 
 def _collect_garbage_rarely() -> None:
@@ -58,27 +50,16 @@ def _collect_garbage_rarely() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
-class Consumer:
+class Consumer(Stage):
     """One member of the consumer group. For one thread."""
 
     def __init__(self, settings: StreamingSettings, topic_id: str, metrics: StreamingMetrics) -> None:
+        super().__init__(PatientConsumer(settings, settings.consumer_group, [settings.events_topic]), metrics)
         self._topic_id = topic_id
-        self._metrics = metrics
         self._parser = EventParser()
         self._fold = OnlineFold(settings)
         self._dead_letters = DeadLetters(settings)
         self._erasures = Erasures(settings)
-        self._kafka = PatientConsumer(settings, settings.consumer_group, [settings.events_topic])
-
-    @property
-    def has_joined(self) -> bool:
-        """Whether the group has dealt its partitions out."""
-        return self._kafka.has_joined
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether it waits for the online store or the dead letter topic."""
-        return self._kafka.is_paused
 
     def step(self) -> None:
         """Wait for the next batch, shortly, and handle it."""

@@ -129,7 +129,7 @@ def test_a_writer_that_comes_back_after_its_successor_wrote_repeats_nothing_for_
         wait_until("the successor", lambda: len(_read_once(settings)) == 400)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(stalled._kafka, "commit", lambda _: False)  # as Kafka answers one that is no member
-            stalled.flush()
+            stalled.finish()
         assert len(_archived(settings)) > 400
         assert _read_once(settings) == _ids(events[:400])
         sender.events(events[400:])
