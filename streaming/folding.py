@@ -64,8 +64,8 @@ class OnlineFold:
 
     def __init__(self, settings: StreamingSettings) -> None:
         self._rows = open_rows(settings)
-        self._sessions: HotTimelines[SessionTimeline] = HotTimelines(settings.hot_sessions)
-        self._users: HotTimelines[UserTimeline] = HotTimelines(settings.hot_sessions)
+        self._sessions: HotTimelines[SessionTimeline] = HotTimelines(settings.hot_events)
+        self._users: HotTimelines[UserTimeline] = HotTimelines(settings.hot_events)
         self._popular = PopularItems(self._rows) if settings.fold_popular_items else None
         self._folds_history = settings.fold_user_history
         self._positions: dict[str, int] = {}

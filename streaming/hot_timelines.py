@@ -1,12 +1,19 @@
-"""The sessions or users that a consumer has just written, so that most events need no read; a bounded number."""
+"""The sessions or users that a consumer has just written, so that most events need no read; bounded by their events."""
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from feature_repo.timeline import Timeline
 
 Hot = TypeVar("Hot", bound=Timeline)
+
+
+class _Entry(NamedTuple, Generic[Hot]):
+    partition: int
+    events: int
+    """Events when it was put: a timeline grows in place."""
+    timeline: Hot
 
 
 class HotTimelines(Generic[Hot]):
@@ -14,34 +21,40 @@ class HotTimelines(Generic[Hot]):
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._timelines: OrderedDict[str, tuple[int, Hot]] = OrderedDict()
+        self._events = 0
+        self._entries: OrderedDict[str, _Entry[Hot]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._timelines)
+        """Timelines, of any length."""
+        return len(self._entries)
 
     def get(self, keys: Iterable[str]) -> dict[str, Hot]:
         """Those known among the keys asked for."""
-        known = self._timelines
-        return {key: known[key][1] for key in keys if key in known}
+        entries = self._entries
+        return {key: entries[key].timeline for key in keys if key in entries}
 
     def put(self, timelines: Mapping[str, Hot], partition: int) -> None:
         """Remember timelines with the partition that their events come from."""
-        known = self._timelines
+        entries = self._entries
         for key, timeline in timelines.items():
-            known[key] = (partition, timeline)
-            known.move_to_end(key)
-        while len(known) > self._capacity:
-            known.popitem(last=False)
+            if known := entries.pop(key, None):
+                self._events -= known.events
+            entries[key] = _Entry(partition, len(timeline), timeline)
+            self._events += len(timeline)
+        while self._events > self._capacity:
+            self._events -= entries.popitem(last=False)[1].events
 
     def drop(self, partitions: Collection[int]) -> None:
         """Forget partitions that another consumer may write from now on."""
-        self.remove([key for key, (partition, _) in self._timelines.items() if partition in partitions])
+        self.remove([key for key, entry in self._entries.items() if entry.partition in partitions])
 
     def remove(self, keys: Iterable[str]) -> None:
         """Forget these keys, where they are known."""
         for key in keys:
-            self._timelines.pop(key, None)
+            if known := self._entries.pop(key, None):
+                self._events -= known.events
 
     def clear(self) -> None:
         """Forget everything."""
-        self._timelines.clear()
+        self._entries.clear()
+        self._events = 0

@@ -21,8 +21,9 @@ class StreamingSettings(KafkaSettings):
     consumer_group: str = Field(default="nextclick-streaming", min_length=1)
     consumer_batch_size: int = Field(default=2000, ge=1)
     """Most events folded and written together."""
-    hot_sessions: int = Field(default=10_000, ge=1)
-    """Sessions, and as many users, kept in memory; others are read back from the online store when an event arrives."""
+    hot_events: int = Field(default=50_000, ge=1)
+    """Events of sessions, and as many of users, kept in memory at about 1 kB each; what is not in memory is read
+    back from the online store when an event arrives."""
     fold_user_history: bool = True
     """Whether the consumer keeps `user_history` as well."""
     fold_popular_items: bool = True

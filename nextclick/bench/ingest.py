@@ -192,7 +192,7 @@ class IngestBench:
         return {
             "topic_partitions": self._partitions,
             "consumer_batch_size": settings.consumer_batch_size,
-            "hot_sessions": settings.hot_sessions,
+            "hot_events": settings.hot_events,
             "sample": self._sample,
             "repeats": options.repeats,
             "processes": options.processes,

@@ -37,7 +37,7 @@ def stage_settings(broker: Server, store: Server, home: Path, name: str, **other
         consumer_group=f"{name}-streaming",
         archive_group=f"{name}-archive",
         archive_flush_rows=4000,
-        hot_sessions=300,
+        hot_events=2000,
         **others,
     )
 

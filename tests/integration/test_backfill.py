@@ -62,7 +62,7 @@ def settings(
         writer.write_items(Item(item_id, category=f"c{n % 3}" if n % 4 else "") for n, item_id in enumerate(ITEMS))
         writer.close()
         yield own.model_copy(
-            update={"archive_path": tmp_path / "archive", "consumer_batch_size": 170, "hot_sessions": 9}
+            update={"archive_path": tmp_path / "archive", "consumer_batch_size": 170, "hot_events": 60}
         )
 
 

@@ -41,7 +41,7 @@ Store = dict[tuple[View, str], Encoded | None]
 
 @pytest.fixture(scope="module")
 def fold_settings(stack: Addresses) -> StreamingSettings:
-    return StreamingSettings(nextclick_home=stack.home, redis_url=stack.redis_url, hot_sessions=5)
+    return StreamingSettings(nextclick_home=stack.home, redis_url=stack.redis_url, hot_events=40)
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def test_shuffled_and_repeated_events_become_the_same_sessions(
 def test_a_small_memory_reads_cold_sessions_back(
     streaming_settings: StreamingSettings, sender: "Sender", run_id: str
 ) -> None:
-    settings = streaming_settings.model_copy(update={"hot_sessions": 2, "consumer_batch_size": 7})
+    settings = streaming_settings.model_copy(update={"hot_events": 30, "consumer_batch_size": 7})
     events = _events(run_id, 300)
     sender.events(events)
     with running(run_consumer, settings):
