@@ -32,6 +32,11 @@ if ARGV[2] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 return 1
 """
 
+_EXPIRE = """
+for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
+return #KEYS
+"""
+
 Command = tuple[Any, ...]
 """Words of a command: str, bytes or int."""
 
@@ -47,7 +52,7 @@ class EncodedRow(NamedTuple):
     values: Sequence[bytes]
     """As Encoded, with every value."""
     sets_expiry: bool = True
-    """Whether the row's life in the store starts anew; costs a command."""
+    """Whether the row's life in the store starts anew."""
 
 
 class RedisRows:
@@ -62,12 +67,12 @@ class RedisRows:
         )
         self._pool = client.connection_pool
         self._connection: Any = None
-        self._swap_sha = b""
+        self._swap_sha = self._expire_sha = b""
 
     def write(self, rows: Sequence[EncodedRow]) -> None:
         """Insert or replace, each row by itself."""
         for start in range(0, len(rows), _CHUNK):
-            self._run([command for row in rows[start : start + _CHUNK] for command in _write_commands(row)])
+            self._run(self._write_commands(rows[start : start + _CHUNK]))
 
     def read(self, wanted: Wanted) -> list[Encoded | None]:
         """One entry for each row asked for, None where there is none."""
@@ -97,9 +102,7 @@ class RedisRows:
 
         Commands in `also` belong to the same transaction.
         """
-        commands: list[Command] = [("MULTI",)]
-        commands += (command for row in rows for command in _write_commands(row))
-        commands += also
+        commands: list[Command] = [("MULTI",), *self._write_commands(rows), *also]
         commands += (("SET", _position_key(partition), position) for partition, position in positions.items())
         answer = self._run([*commands, ("EXEC",)])[-1]
         for reply in answer or ():
@@ -144,12 +147,30 @@ class RedisRows:
         if self._connection is None:
             try:
                 self._connection = self._pool.get_connection()
-                self._connection.send_command("SCRIPT", "LOAD", _SWAP)
-                self._swap_sha = self._connection.read_response()
+                self._swap_sha, self._expire_sha = map(self._load_script, (_SWAP, _EXPIRE))
             except redis.RedisError as error:
                 self._disconnect()
                 raise OnlineStoreError(f"Redis: {error}") from error
         return self._connection
+
+    def _load_script(self, script: str) -> bytes:
+        self._connection.send_command("SCRIPT", "LOAD", script)
+        sha: bytes = self._connection.read_response()
+        return sha
+
+    def _write_commands(self, rows: Sequence[EncodedRow]) -> list[Command]:
+        """HSET for each row, and one command for each view to set the expiry of all its rows that need it."""
+        self._connect()  # for the script's hash
+        commands: list[Command] = []
+        expiring: dict[int, list[bytes]] = {}
+        for row in rows:
+            key = row_key(row.view, row.key)
+            commands.append(("HSET", key, *_arguments(row)))
+            if row.sets_expiry:
+                expiring.setdefault(_expiry(row), []).append(key)
+        for seconds, keys in expiring.items():
+            commands.append(("EVALSHA", self._expire_sha, len(keys), *keys, seconds))
+        return commands
 
     def _drop_if_dead(self) -> None:
         """A server that was restarted since the last batch is no failure yet."""
@@ -190,11 +211,3 @@ def _arguments(row: EncodedRow) -> list[bytes]:
 def _expiry(row: EncodedRow) -> int:
     # Kept for one more TTL than it is fresh, so that a reader can tell stale from missing.
     return 2 * int(row.view.ttl.total_seconds()) if row.sets_expiry else 0
-
-
-def _write_commands(row: EncodedRow) -> list[Command]:
-    key = row_key(row.view, row.key)
-    commands: list[Command] = [("HSET", key, *_arguments(row))]
-    if row.sets_expiry:
-        commands.append(("EXPIRE", key, _expiry(row)))
-    return commands
