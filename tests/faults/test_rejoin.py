@@ -48,7 +48,7 @@ def test_what_is_buffered_when_the_group_rejoins_is_archived(settings: Streaming
             archive.step()
         feeder.feed_all(1500)
         _step_until(archive, 1500)
-        archive.flush()
+        archive.finish()
     ids = read_archive(open_archive(settings.archive_path), ["kafka_partition", "kafka_offset"])
     assert len(set(zip(*(column.to_pylist() for column in ids.columns), strict=True))) == ids.num_rows == 1500
 
