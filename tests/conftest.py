@@ -1,5 +1,6 @@
 """The stack that integration and end-to-end tests share: started once for the whole run, ended with it."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -26,6 +27,20 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("ARCHIVE_PATH", "RUNS_PATH", "ITEMS_PATH", "REGISTRY_URL"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> Iterator[None]:
+    """A command line that a test runs sets levels for the whole process; the next test begins as if it had not."""
+    before = {name: logger.level for name, logger in _loggers()}
+    yield
+    for name, logger in _loggers():
+        logger.setLevel(before.get(name, logging.NOTSET))
+
+
+def _loggers() -> list[tuple[str, logging.Logger]]:
+    named = list(logging.root.manager.loggerDict.items())
+    return [(name, logger) for name, logger in named if isinstance(logger, logging.Logger)]
 
 
 @pytest.fixture(scope="session")

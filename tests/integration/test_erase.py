@@ -80,13 +80,15 @@ def _fill(settings: StreamingSettings) -> None:
 def _everything(settings: StreamingSettings) -> str:
     """Keys and values of the store, rows of the archive, names of files, messages of what erasing writes."""
     rows: list[Any] = []
-    for path in settings.archive_path.rglob("*"):
+    for path in sorted(settings.archive_path.rglob("*")):
         rows.append(str(path))
         if path.suffix == ".parquet":
             rows += pq.ParquetFile(path).read().to_pylist()
         elif path.is_file():
             rows.append(path.read_bytes())
-    return repr((dump(settings), rows, _messages(settings, settings.erasures_topic)))
+    # Redis may hand keys and fields out in another order each time.
+    store = sorted((key, sorted(v.items()) if isinstance(v, dict) else v) for key, v in dump(settings).items())
+    return repr((store, rows, _messages(settings, settings.erasures_topic)))
 
 
 def _messages(settings: StreamingSettings, topic: str) -> list[tuple[bytes, bytes]]:
