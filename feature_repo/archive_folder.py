@@ -9,13 +9,11 @@ it once. That is why nothing here has to be removed for the archive to be right.
 import fcntl
 import io
 import os
-import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,69 +21,12 @@ import fsspec
 import pyarrow as pa
 from pyarrow.fs import FileSystem, FSSpecHandler, LocalFileSystem, PyFileSystem
 
+from feature_repo.archive_names import ArchiveFile, Listing, offsets_of
 from feature_repo.archive_schema import EVENT_DATE
 from feature_repo.errors import ArchiveError, ArchiveFileGoneError, NextclickError
 
-_FILE_NAME = re.compile(r"([0-9A-Za-z_]+)-(\d{5,})-(\d{20})-(\d{20})\.parquet")
 _LOCK = ".maintenance"
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class OffsetRange:
-    """Offsets of one partition, `end` not included."""
-
-    topic_id: str
-    partition: int
-    first: int
-    end: int
-
-    @property
-    def source(self) -> tuple[str, int]:
-        """Topic id and partition."""
-        return self.topic_id, self.partition
-
-    @property
-    def file_name(self) -> str:
-        """Sorts by offset."""
-        return f"{self.topic_id}-{self.partition:05d}-{self.first:020d}-{self.end:020d}.parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveFile:
-    """One file of the archive as it was listed."""
-
-    path: str
-    """Below the archive: `event_date=…/….parquet`."""
-    size: int
-    """Bytes."""
-    modified: float
-    """Seconds since the epoch."""
-    offsets: OffsetRange
-
-    @property
-    def event_date(self) -> date:
-        """The date (UTC) of all its events."""
-        return date.fromisoformat(self.path.partition("/")[0].removeprefix(f"{EVENT_DATE}="))
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What the archive holds, by date and name."""
-
-    files: list[ArchiveFile]
-    foreign: list[str]
-    """Paths of Parquet files whose names are not ours: they are read, and otherwise left alone."""
-
-    @property
-    def paths(self) -> list[str]:
-        """Of all files."""
-        return [*(file.path for file in self.files), *self.foreign]
-
-
-def folder_of(day: date) -> str:
-    """Name of the folder that holds the events of a date."""
-    return f"{EVENT_DATE}={day.isoformat()}"
 
 
 def open_archive(location: Path | str) -> "ArchiveFolder":
@@ -106,8 +47,7 @@ class ArchiveFolder(ABC):
             for path, size, modified in sorted(self._list()):
                 folder, _, name = path.partition("/")
                 if folder.startswith(f"{EVENT_DATE}=") and name.endswith(".parquet") and not name.startswith("."):
-                    if match := _FILE_NAME.fullmatch(name):
-                        offsets = OffsetRange(match[1], int(match[2]), int(match[3]), int(match[4]))
+                    if offsets := offsets_of(name):
                         listing.files.append(ArchiveFile(path, size, modified, offsets))
                     else:
                         listing.foreign.append(path)

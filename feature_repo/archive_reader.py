@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from feature_repo.archive_folder import ArchiveFile, ArchiveFolder, Listing
+from feature_repo.archive_folder import ArchiveFolder
+from feature_repo.archive_names import ArchiveFile, Listing
 from feature_repo.archive_schema import EVENT_ARCHIVE_SCHEMA
 from feature_repo.errors import ArchiveFileGoneError
 

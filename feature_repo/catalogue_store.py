@@ -6,18 +6,16 @@ value with the highest offset stays, whoever wrote it and whenever.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from feature_repo.availability import note_command, note_in_sqlite
 from feature_repo.errors import OnlineStoreError
+from feature_repo.online_store import open_rows
 from feature_repo.redis_layout import row_key
 from feature_repo.redis_rows import LAYOUTS, EncodedRow, RedisRows
 from feature_repo.schema import Item
 from feature_repo.settings import SharedSettings
 from feature_repo.views import ITEM_PROFILE, item_to_row
-
-if TYPE_CHECKING:
-    from feature_repo.sdk_store import SdkRows
 
 _ATTEMPTS = 20
 
@@ -96,7 +94,7 @@ class _SqliteCatalogue:
 
     def __init__(self, settings: SharedSettings) -> None:
         self._settings = settings
-        self._rows = _sdk_rows(settings)
+        self._rows = open_rows(settings)
 
     def write(self, batches: Sequence[CatalogueBatch]) -> None:
         changes: dict[str, Change] = {}
@@ -125,12 +123,3 @@ def _deleted(changes: Mapping[str, Change]) -> list[str]:
 
 def _available(changes: Mapping[str, Change]) -> dict[str, bool]:
     return {item_id: change.item is not None and change.item.available for item_id, change in changes.items()}
-
-
-def _sdk_rows(settings: SharedSettings) -> "SdkRows":
-    from feature_repo.feature_store import quieten_dask
-
-    quieten_dask()
-    from feature_repo.sdk_store import SdkRows
-
-    return SdkRows(settings)

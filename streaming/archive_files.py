@@ -9,7 +9,8 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo.archive_folder import ArchiveFolder, OffsetRange, folder_of
+from feature_repo.archive_folder import ArchiveFolder
+from feature_repo.archive_names import OffsetRange, folder_of
 from feature_repo.archive_schema import events_to_table
 from feature_repo.schema import Event
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from feature_repo.archive_folder import ArchiveFile, ArchiveFolder, open_archive
+from feature_repo.archive_folder import ArchiveFolder, open_archive
+from feature_repo.archive_names import ArchiveFile
 from feature_repo.archive_reader import OFFSET, by_date_and_partition, partition_in_offset_order
 from feature_repo.errors import ArchiveError
 from feature_repo.schema import Event, EventType

@@ -13,7 +13,8 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo.archive_folder import ArchiveFile, ArchiveFolder, OffsetRange, folder_of
+from feature_repo.archive_folder import ArchiveFolder
+from feature_repo.archive_names import ArchiveFile, OffsetRange, folder_of
 from feature_repo.archive_reader import by_date_and_partition, in_offset_order, overlapping
 from feature_repo.archive_schema import EVENT_ARCHIVE_SCHEMA
 from feature_repo.errors import ArchiveFileGoneError

@@ -11,10 +11,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
 
-from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply
 from feature_repo.schema import Event, EventType
 from streaming.dead_letters import DeadLetters
@@ -26,7 +25,7 @@ from streaming.kafka_consumer import Batch, PatientConsumer, describe, next_offs
 from streaming.metrics import Result, StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
-from streaming.stage import Stage, run_stage
+from streaming.stage import BatchStage, run_stage
 from streaming.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -50,7 +49,7 @@ def _collect_garbage_rarely() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
-class Consumer(Stage):
+class Consumer(BatchStage):
     """One member of the consumer group. For one thread."""
 
     def __init__(self, settings: StreamingSettings, topic_id: str, metrics: StreamingMetrics) -> None:
@@ -61,21 +60,6 @@ class Consumer(Stage):
         self._dead_letters = DeadLetters(settings)
         self._erasures = Erasures(settings)
 
-    def step(self) -> None:
-        """Wait for the next batch, shortly, and handle it."""
-        batch = self._kafka.poll()
-        if revoked := self._kafka.take_revoked():
-            self._fold.forget(partition.partition for partition in revoked)
-        try:
-            if batch:
-                self._handle(batch)
-                self._metrics.lag.handled(batch)
-        except (OnlineStoreError, KafkaError) as error:
-            self._metrics.retries.inc()
-            self._kafka.retry_later(batch, error)
-        self._metrics.paused.set(self.is_paused)
-        self._metrics.lag.observe(self._kafka.kafka)
-
     def close(self) -> None:
         """Leave the group and give connections back. Nothing is in hand between two steps."""
         self._kafka.close()
@@ -83,6 +67,9 @@ class Consumer(Stage):
         self._dead_letters.close()
         self._fold.close()
         log.info("consumer stopped")
+
+    def _forget(self, revoked: set[TopicPartition]) -> None:
+        self._fold.forget(partition.partition for partition in revoked)
 
     def _handle(self, batch: Batch) -> None:
         started = time.perf_counter()

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 
 from streaming.dead_letters import Letter, letter_of
 from streaming.errors import DeadLettersError
-from streaming.kafka_connection import kafka_options, unavailable
+from streaming.kafka_consumer import open_reader
 from streaming.settings import StreamingSettings
 from streaming.topics import DEAD_LETTER_MAX_BYTES
 
@@ -62,18 +62,7 @@ def read_replayed(settings: StreamingSettings) -> set[str]:
 
 
 def _open(settings: StreamingSettings) -> KafkaConsumer:
-    try:
-        return KafkaConsumer(
-            **kafka_options(settings),
-            bootstrap_timeout_ms=10_000,
-            group_id=None,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            auto_offset_reset="earliest",
-            max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES,
-        )
-    except (KafkaError, OSError) as error:
-        raise unavailable(settings) from error
+    return open_reader(settings, max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES)
 
 
 def _partitions(kafka: KafkaConsumer, topic: str) -> list[TopicPartition]:

@@ -16,7 +16,8 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from feature_repo.schema import MAX_CLOCK_SKEW, Event
 from streaming.dead_letters import open_producer, wait_for
-from streaming.kafka_connection import kafka_options, unavailable
+from streaming.kafka_connection import unavailable
+from streaming.kafka_consumer import open_reader
 from streaming.settings import StreamingSettings
 from streaming.topics import ensure_compacted_topic
 
@@ -123,13 +124,7 @@ def digest(key: bytes, kind: str, name: str) -> bytes:
 
 
 def _open(settings: StreamingSettings) -> KafkaConsumer:
-    kafka = KafkaConsumer(
-        **kafka_options(settings),
-        bootstrap_timeout_ms=10_000,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-    )
+    kafka = open_reader(settings)
     topic = settings.erasures_topic
     partitions = [TopicPartition(topic, number) for number in sorted(kafka.partitions_for_topic(topic) or ())]
     kafka.assign(partitions)

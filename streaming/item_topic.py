@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
@@ -13,7 +13,7 @@ from feature_repo.schema import Item
 from streaming.dead_letters import open_producer, wait_for
 from streaming.errors import CatalogueError, EventError
 from streaming.items import ItemParser, item_to_json
-from streaming.kafka_connection import kafka_options, unavailable
+from streaming.kafka_consumer import open_reader
 from streaming.settings import StreamingSettings
 from streaming.topics import ensure_items_topic
 
@@ -69,7 +69,7 @@ def read_catalogue(settings: StreamingSettings, progress: Progress | None = None
 
 def _read_topic(settings: StreamingSettings, progress: Progress | None) -> Iterator[ConsumerRecord]:
     topic = settings.items_topic
-    with closing(_open(settings)) as kafka:
+    with closing(open_reader(settings, isolation_level="read_committed")) as kafka:
         partitions = [TopicPartition(topic, number) for number in sorted(kafka.partitions_for_topic(topic) or ())]
         if not partitions:
             raise CatalogueError(f"there is no topic {topic}: `nextclick items load` makes it, or set ITEMS_TOPIC")
@@ -88,18 +88,3 @@ def _read_topic(settings: StreamingSettings, progress: Progress | None) -> Itera
             if progress:
                 done = sum(min(kafka.position(each), ends[each]) - first[each] for each in partitions)
                 progress(done, total)
-
-
-def _open(settings: StreamingSettings) -> KafkaConsumer:
-    try:
-        return KafkaConsumer(
-            **kafka_options(settings),
-            bootstrap_timeout_ms=10_000,
-            group_id=None,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",
-        )
-    except (KafkaError, OSError) as error:
-        raise unavailable(settings) from error

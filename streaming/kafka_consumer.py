@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
@@ -14,12 +15,13 @@ from kafka.errors import (
     CommitFailedError,
     FencedInstanceIdError,
     IllegalGenerationError,
+    KafkaError,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
 from kafka.structs import OffsetAndMetadata
 
-from streaming.kafka_connection import kafka_options
+from streaming.kafka_connection import kafka_options, unavailable
 from streaming.settings import StreamingSettings
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,22 @@ def open_consumer(settings: StreamingSettings, group: str) -> KafkaConsumer:
         session_timeout_ms=SESSION_TIMEOUT_MS,
         max_poll_interval_ms=settings.max_poll_interval_ms,
     )
+
+
+def open_reader(settings: StreamingSettings, **options: Any) -> KafkaConsumer:
+    """A consumer of no group, to read a topic from its beginning. Raises KafkaUnavailableError if no broker answers."""
+    try:
+        return KafkaConsumer(
+            **kafka_options(settings),
+            bootstrap_timeout_ms=10_000,
+            group_id=None,
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+            auto_offset_reset="earliest",
+            **options,
+        )
+    except (KafkaError, OSError) as error:
+        raise unavailable(settings) from error
 
 
 def commit(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:

@@ -131,12 +131,8 @@ class Demo:
         producer = _producer()
         for event in history:
             # A message as old as its event: consumers refuse events that come long after they happened.
-            producer.send(
-                EVENTS_TOPIC,
-                key=event.session_id.encode(),
-                value=event_to_json(event),
-                timestamp_ms=event.timestamp_ms,
-            )
+            key, value = event.session_id.encode(), event_to_json(event)
+            producer.send(EVENTS_TOPIC, key=key, value=value, timestamp_ms=event.timestamp_ms)
         producer.flush()
         producer.close()
 

@@ -11,7 +11,8 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from typer.testing import CliRunner
 
-from feature_repo.archive_folder import OffsetRange, open_archive
+from feature_repo.archive_folder import open_archive
+from feature_repo.archive_names import OffsetRange
 from feature_repo.errors import NextclickError
 from feature_repo.schema import Event, EventType
 from nextclick.cli import commands

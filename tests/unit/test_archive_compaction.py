@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import feature_repo.archive_folder
-from feature_repo.archive_folder import ArchiveFile, ArchiveFolder, OffsetRange, open_archive
+from feature_repo.archive_folder import ArchiveFolder, open_archive
+from feature_repo.archive_names import ArchiveFile, OffsetRange
 from feature_repo.archive_reader import in_offset_order, read_archive
 from feature_repo.schema import Event, EventType
 from streaming.archive_files import write_events

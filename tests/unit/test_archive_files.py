@@ -11,7 +11,8 @@ import pytest
 import feature_repo.archive_folder
 import feature_repo.archive_reader
 import streaming.archive_files
-from feature_repo.archive_folder import ArchiveFolder, OffsetRange, open_archive
+from feature_repo.archive_folder import ArchiveFolder, open_archive
+from feature_repo.archive_names import OffsetRange
 from feature_repo.archive_reader import in_offset_order, read_archive
 from feature_repo.archive_schema import EVENT_ARCHIVE_SCHEMA, ITEM_SCHEMA, events_to_table, items_to_table
 from feature_repo.errors import ArchiveError, ArchiveFileGoneError
