@@ -27,6 +27,7 @@ CONSUMER_KILLS = 20
 ARCHIVE_KILLS = 6
 AHEAD = 30_000
 """Messages that are produced before they are read."""
+MORE = 1_000
 RUN_SECONDS = 300
 
 Mark = tuple[int, Callable[[], None]]
@@ -83,8 +84,9 @@ class FaultyRun:
 
     def kill_archive(self, archive: Process) -> None:
         """Every other time in the middle of a flush."""
-        if self.tally.archive_kills % 2:
+        if self.tally.archive_kills % 2 and not self.feeder.is_done:
             before = self.progress.archived()
+            self.feeder.feed_all(self.feeder.sent + MORE)  # else nothing may be left to write, and nothing comes
             wait_until("a new file", lambda: self.progress.archived() != before, [archive])
         time.sleep(self._rng.uniform(0, 0.02))
         archive.kill()
