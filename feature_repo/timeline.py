@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from typing import Self
 
 from feature_repo import wire_values
+from feature_repo.packed_lists import EVENT_IDS, TIMES, PackedLists
 from feature_repo.redis_layout import decode_value
 from feature_repo.schema import MAX_HISTORY_LENGTH, MAX_SESSION_LENGTH, Event, EventType
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY, FeatureType, View
 
 _EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
 _TYPE_ENTRIES: dict[str, bytes] = {event_type: wire_values.string_entry(event_type.value) for event_type in EventType}
+
+_PACKED_APPENDS = 8
+"""Events after which a row that was read back is worth decoding: to look an id up takes longer while it is packed."""
 
 Order = tuple[int, str, str, str, str]
 """timestamp_ms, event_id, event_type, item_id, session_id: a total order of events."""
@@ -24,20 +28,11 @@ Order = tuple[int, str, str, str, str]
 class Timeline(ABC):
     """The newest `limit` events of one key in order, no event_id twice. Mutable; for one thread."""
 
-    __slots__ = (
-        "_by_id",
-        "_event_ids",
-        "_item_ids",
-        "_order",
-        "_times",
-        "_types",
-        "dirty",
-        "expiry_set_at",
-        "key",
-        "revision",
-    )
+    __slots__ = ("_by_id", "_columns", "_order", "_packed", "dirty", "expiry_set_at", "key", "revision")
     limit: int
     view: View
+    lists: int
+    """How many of the view's features are lists with an entry for each event; they come first."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -47,25 +42,39 @@ class Timeline(ABC):
         """Reading of time.monotonic() when the row's expiry was last set; 0 means not yet."""
         self.dirty = False
         """Whether it differs from what was read or last written; whoever writes it resets this."""
+        self._packed: PackedLists | None = None
+        """All events, of a row that was read back and not yet decoded; the lists below are empty meanwhile."""
         self._order: list[Order] = []
         self._by_id: dict[str, Order] = {}
-        self._event_ids: list[bytes] = []
-        self._item_ids: list[bytes] = []
-        self._types: list[bytes] = []
-        self._times: list[bytes] = []
+        self._columns: list[list[bytes]] = [[] for _ in range(self.lists)]
+        """Encoded entries of each of the view's lists."""
+
+    @classmethod
+    def from_fields(cls, key: str, fields: Sequence[bytes | None]) -> Self:
+        """From what `encoded` returned, read back from the store."""
+        timeline = cls(key)
+        lists = fields[: cls.lists]
+        timeline._packed = PackedLists.of(lists)
+        if timeline._packed is None:
+            timeline._decode(lists)
+        return timeline
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._order) if self._packed is None else len(self._packed)
 
     @property
     def timestamp_ms(self) -> int:
         """Time of the newest event."""
-        return self._order[-1][0]
+        return self._order[-1][0] if self._packed is None else self._packed.timestamp_ms
 
     def add(self, event: Event) -> bool:
         """Fold one event in; whether it is new, and newer than the oldest of a full timeline."""
         event_id = event.event_id
         order = (event.timestamp_ms, event_id, event.event_type, event.item_id, event.session_id)
+        if self._packed is not None:
+            if self._append_packed(self._packed, order):
+                return True
+            self._unpack(self._packed)
         known = self._by_id.get(event_id)
         if known is not None:
             if order > known:  # the same id with other contents: the later in order stays
@@ -79,6 +88,26 @@ class Timeline(ABC):
         self._insert(order)
         return True
 
+    def _encoded_lists(self) -> list[bytes]:
+        """Values of the view's lists, as the online store keeps them."""
+        if self._packed is not None:
+            return self._packed.encoded()
+        return [
+            wire_values.int64_list(column) if place == TIMES else wire_values.string_list(column)
+            for place, column in enumerate(self._columns)
+        ]
+
+    def _append_packed(self, packed: PackedLists, order: Order) -> bool:
+        """False, with nothing done, where that takes a look at the single events, or many more have come already."""
+        if order[0] <= packed.timestamp_ms or packed.appended == _PACKED_APPENDS:
+            return False
+        entries = self._entries(order)
+        if packed.may_hold(entries[EVENT_IDS]):
+            return False
+        packed.append(order[0], entries, self.limit)
+        self.dirty = True
+        return True
+
     def _insert(self, order: Order) -> None:
         self.dirty = True
         self._by_id[order[1]] = order
@@ -89,33 +118,37 @@ class Timeline(ABC):
 
     def _put(self, at: int, order: Order) -> None:
         self._order.insert(at, order)
-        self._event_ids.insert(at, wire_values.string_entry(order[1]))
-        self._item_ids.insert(at, wire_values.string_entry(order[3]))
-        self._types.insert(at, _TYPE_ENTRIES[order[2]])
-        self._times.insert(at, wire_values.varint(order[0]))
+        for column, entry in zip(self._columns, self._entries(order), strict=True):
+            column.insert(at, entry)
 
     def _delete(self, at: int) -> None:
-        del self._by_id[self._order[at][1]]
-        del self._order[at], self._event_ids[at], self._item_ids[at], self._types[at], self._times[at]
+        del self._by_id[self._order[at][1]], self._order[at]
+        for column in self._columns:
+            del column[at]
 
     @abstractmethod
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
 
-    def _encoded_lists(self) -> list[bytes]:
+    def _entries(self, order: Order) -> list[bytes]:
+        """An event's entry for each of the view's lists."""
         return [
-            wire_values.string_list(self._event_ids),
-            wire_values.string_list(self._item_ids),
-            wire_values.string_list(self._types),
-            wire_values.int64_list(self._times),
+            wire_values.string_entry(order[1]),
+            wire_values.string_entry(order[3]),
+            _TYPE_ENTRIES[order[2]],
+            wire_values.varint(order[0]),
         ]
 
-    def _encoded_time(self) -> bytes:
-        return wire_values.timestamp(self._order[-1][0])
+    def _unpack(self, packed: PackedLists) -> None:
+        self._packed = None
+        self._decode(packed.encoded())
 
-    def _load(self, fields: Sequence[bytes | None], session_ids: Sequence[str]) -> None:
-        event_ids, item_ids, types = (decode_value(FeatureType.STRING_LIST, raw) for raw in fields[:3])
-        times = decode_value(FeatureType.INT64_LIST, fields[3])
+    def _decode(self, lists: Sequence[bytes | None]) -> None:
+        event_ids, item_ids, types, times, *others = (
+            decode_value(FeatureType.INT64_LIST if place == TIMES else FeatureType.STRING_LIST, raw)
+            for place, raw in enumerate(lists)
+        )
+        session_ids = others[0] if others else [self.key] * len(times)
         columns = zip(times, event_ids, types, item_ids, session_ids, strict=True)
         for at, (time_ms, event_id, event_type, item_id, session_id) in enumerate(columns):
             order = (time_ms, event_id, _EVENT_TYPES[event_type], item_id, session_id)
@@ -128,6 +161,7 @@ class SessionTimeline(Timeline):
 
     __slots__ = ("_user",)
     limit = MAX_SESSION_LENGTH
+    lists = 4
     view = SESSION_EVENTS
 
     def __init__(self, key: str) -> None:
@@ -137,10 +171,12 @@ class SessionTimeline(Timeline):
     @classmethod
     def from_fields(cls, key: str, fields: Sequence[bytes | None]) -> Self:
         """From what `encoded` returned, read back from the store."""
-        timeline = cls(key)
-        timeline._load(fields, [key] * len(decode_value(FeatureType.INT64_LIST, fields[3])))
-        user_id = decode_value(FeatureType.STRING, fields[4])
-        timeline._user = (decode_value(FeatureType.INT64, fields[5]) or 0, user_id or "")
+        timeline = super().from_fields(key, fields)
+        user_id, seen_ms = fields[cls.lists : cls.lists + 2]
+        timeline._user = (
+            decode_value(FeatureType.INT64, seen_ms) or 0,
+            decode_value(FeatureType.STRING, user_id) or "",
+        )
         return timeline
 
     def add(self, event: Event) -> bool:
@@ -154,35 +190,20 @@ class SessionTimeline(Timeline):
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
         seen_ms, user_id = self._user
         user = [wire_values.string(user_id or None), wire_values.int64(seen_ms)]
-        return [*self._encoded_lists(), *user, self._encoded_time()]
+        return [*self._encoded_lists(), *user, wire_values.timestamp(self.timestamp_ms)]
 
 
 class UserTimeline(Timeline):
     """One user's history over sessions and devices, as USER_HISTORY keeps it."""
 
-    __slots__ = ("_session_ids",)
+    __slots__ = ()
     limit = MAX_HISTORY_LENGTH
+    lists = 5
     view = USER_HISTORY
 
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
-        self._session_ids: list[bytes] = []
-
-    def _put(self, at: int, order: Order) -> None:
-        super()._put(at, order)
-        self._session_ids.insert(at, wire_values.string_entry(order[4]))
-
-    def _delete(self, at: int) -> None:
-        super()._delete(at)
-        del self._session_ids[at]
-
-    @classmethod
-    def from_fields(cls, key: str, fields: Sequence[bytes | None]) -> Self:
-        """From what `encoded` returned, read back from the store."""
-        timeline = cls(key)
-        timeline._load(fields, decode_value(FeatureType.STRING_LIST, fields[4]))
-        return timeline
+    def _entries(self, order: Order) -> list[bytes]:
+        return [*super()._entries(order), wire_values.string_entry(order[4])]
 
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
-        return [*self._encoded_lists(), wire_values.string_list(self._session_ids), self._encoded_time()]
+        return [*self._encoded_lists(), wire_values.timestamp(self.timestamp_ms)]

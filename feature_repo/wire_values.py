@@ -1,7 +1,8 @@
 """Feast's `Value` messages for the features of hot rows, put together from pieces that are encoded once an event.
 
-Re-encoding a whole session at each event costs time in proportion to its length; joining pieces hardly does. Tests hold
-every function here to `redis_layout.encode_value`. Encoding: https://protobuf.dev/programming-guides/encoding/
+Re-encoding a whole session at each event costs time in proportion to its length; joining pieces hardly does. The body
+of a list is its entries one after the other, without the message around them. Tests hold every function here to
+`redis_layout.encode_value`. Encoding: https://protobuf.dev/programming-guides/encoding/
 """
 
 import struct
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 _STRING_VAL, _INT64_VAL = b"\x12", b"\x20"  # tag: field number << 3 | wire type
 _STRING_LIST, _INT64_LIST, _DOUBLE_LIST = b"\x62", b"\x72", b"\x7a"
 _ENTRY = b"\x0a"
+_CONTINUED = bytes(range(128, 256))
+"""Bytes of a varint other than its last."""
 
 
 def varint(value: int) -> bytes:
@@ -57,17 +60,73 @@ def string_entry(text: str) -> bytes:
     return (_ENTRIES[size] if size < len(_ENTRIES) else _ENTRY + varint(size)) + raw
 
 
-def string_list(entries: Sequence[bytes]) -> bytes:
-    """A Value of `string_entry` pieces."""
+def string_list(entries: Sequence[bytes | bytearray]) -> bytes:
+    """A Value of `string_entry` pieces, or of bodies of such."""
     body = b"".join(entries)
     return _STRING_LIST + _length(len(body)) + body
 
 
-def int64_list(entries: Sequence[bytes]) -> bytes:
-    """A Value of `varint` pieces; at least one."""
+def int64_list(entries: Sequence[bytes | bytearray]) -> bytes:
+    """A Value of `varint` pieces, or of bodies of such; at least one."""
     body = b"".join(entries)
     packed = _ENTRY + _length(len(body)) + body
     return _INT64_LIST + _length(len(packed)) + packed
+
+
+def string_list_body(value: bytes) -> bytearray | None:
+    """What `string_list` put together; None for what it does not write."""
+    return _inner(value, _STRING_LIST)
+
+
+def int64_list_body(value: bytes) -> bytearray | None:
+    """What `int64_list` put together; None for what it does not write."""
+    packed = _inner(value, _INT64_LIST)
+    return _inner(packed, _ENTRY) if packed else None
+
+
+def _inner(message: bytes | bytearray, tag: bytes) -> bytearray | None:
+    """The only field of a message, if it has this tag."""
+    if message[:1] != tag:
+        return None
+    try:
+        size, start = _read_varint(message, 1)
+    except IndexError:
+        return None
+    return bytearray(memoryview(message)[start:]) if start + size == len(message) else None
+
+
+def first_entry_size(body: bytes | bytearray) -> int:
+    """Bytes of the first entry of a string list's body."""
+    size, start = _read_varint(body, 1)
+    return start + size
+
+
+def first_varint_size(body: bytes | bytearray) -> int:
+    """Bytes of the first number."""
+    return _read_varint(body, 0)[1]
+
+
+def last_varint(body: bytes | bytearray) -> int:
+    """The last number."""
+    start = len(body) - 1
+    while start and body[start - 1] > 127:
+        start -= 1
+    return _read_varint(body, start)[0]
+
+
+def count_varints(body: bytes | bytearray) -> int:
+    """How many numbers there are."""
+    return len(body.translate(None, _CONTINUED))
+
+
+def _read_varint(raw: bytes | bytearray, at: int) -> tuple[int, int]:
+    """The number, and where the next byte lies."""
+    value = shift = 0
+    while (byte := raw[at]) > 127:
+        value |= (byte & 127) << shift
+        shift += 7
+        at += 1
+    return value | byte << shift, at + 1
 
 
 def double_list(values: Sequence[float]) -> bytes:

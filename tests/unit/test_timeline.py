@@ -69,6 +69,50 @@ def test_a_history_is_the_newest_events_in_order(events: list[Event], rng: rando
     assert HISTORY.encode(Row("u", row.values, row.timestamp_ms)) == timeline.encoded()
 
 
+@given(st.integers(1, 210), st.integers(1, 30), st.sets(st.integers(0, 30)), st.sampled_from(["session", "user"]))
+def test_a_stored_timeline_takes_newer_events_as_if_it_had_never_left(
+    before: int, after: int, restarts: set[int], of: str
+) -> None:
+    kind: type[Timeline] = SessionTimeline if of == "session" else UserTimeline
+    kept, stored = kind("s"), kind("s")
+    for number in range(before + after):
+        event = Event(
+            f"{number}", EventType.VIEW, "s", f"{number}" * (number % 90), (1 << 5 * number.bit_length()) + number
+        )
+        assert kept.add(event)
+        assert stored.add(event)
+        if number >= before and number - before in restarts:
+            stored = _restarted(stored)
+            if number % 3 == 0:
+                assert not stored.add(event)
+        assert len(stored) == len(kept)
+        assert stored.timestamp_ms == kept.timestamp_ms
+    assert stored.encoded() == kept.encoded()
+
+
+@given(st.integers(1, MAX_HISTORY_LENGTH), st.data())
+def test_a_stored_timeline_knows_its_events_by_their_ids(length: int, data: st.DataObject) -> None:
+    kept = UserTimeline("u")
+    for number in range(length):
+        kept.add(Event(f"{number}", EventType.VIEW, "s", "item", number + 1))
+    stored = _restarted(kept)
+    later = Event(f"{data.draw(st.integers(0, length - 1))}", EventType.LIKE, "s", "item", length + 1)
+    assert not kept.add(later)
+    assert not stored.add(later)
+    assert stored.encoded() == kept.encoded()
+
+
+def test_a_row_that_another_writer_laid_out_differently_is_read_all_the_same() -> None:
+    event = Event("e", EventType.VIEW, "s", "item", 1)
+    timeline = SessionTimeline("s")
+    timeline.add(event)
+    fields = timeline.encoded()
+    number_by_number = b"\x72\x02\x08\x01"  # repeated int64 without packing, which readers must accept
+    read = SessionTimeline.from_fields("s", [*fields[:3], number_by_number, *fields[4:]])
+    assert not read.add(event)
+    assert read.encoded() == fields
+
+
 def _order(event: Event) -> tuple[int, str, str, str, str]:
     return event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id
 
