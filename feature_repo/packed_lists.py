@@ -1,7 +1,7 @@
-"""The list features of a stored row as bytes, to which newer events are appended without decoding those before.
+"""The list features of a row as the bytes that are stored, to which newer events are appended without decoding any.
 
-Most rows that a consumer reads back take an event or two, newer than all they hold. Decoding and encoding hundreds of
-events for that takes many times as long as moving their bytes.
+Nearly every event is newer than all that its session or user has done. Decoding, or keeping as objects, hundreds of
+events to add such a one takes many times as long as moving their bytes.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ EVENT_IDS, TIMES = 0, 3
 class PackedLists:
     """Lists of one length, as many as the view has; times are whole numbers in order, all others strings."""
 
-    __slots__ = ("_bodies", "_last_ms", "_length", "appended")
+    __slots__ = ("_bodies", "_length", "timestamp_ms")
 
     def __init__(self, bodies: list[bytearray]) -> None:
         self._bodies = bodies
-        self._length = wire_values.count_varints(bodies[TIMES])
-        self._last_ms = wire_values.last_varint(bodies[TIMES])
-        self.appended = 0
-        """Events since the row was read."""
+        times = bodies[TIMES]
+        self._length = wire_values.count_varints(times)
+        self.timestamp_ms = wire_values.last_varint(times) if times else -1
+        """Time of the newest event; less than any while there is none."""
 
     @classmethod
     def of(cls, fields: Sequence[bytes | None]) -> Self | None:
@@ -39,32 +39,29 @@ class PackedLists:
     def __len__(self) -> int:
         return self._length
 
-    @property
-    def timestamp_ms(self) -> int:
-        """Time of the newest event."""
-        return self._last_ms
+    def append(self, timestamp_ms: int, entries: Sequence[bytes], limit: int) -> bool:
+        """Add an event with an entry for each list; the oldest leaves a list of `limit`.
 
-    def may_hold(self, event_id: bytes) -> bool:
-        """Whether the event with this entry may be among them; never false for one that is."""
-        return event_id in self._bodies[EVENT_IDS]
-
-    def append(self, timestamp_ms: int, entries: Sequence[bytes], limit: int) -> None:
-        """Add an event newer than all others, an entry for each list; the oldest leaves a list of `limit`."""
+        False, with nothing done, if it is no newer than all others, or perhaps known by its id.
+        """
+        bodies = self._bodies
+        if timestamp_ms <= self.timestamp_ms or entries[EVENT_IDS] in bodies[EVENT_IDS]:
+            return False
         if self._length == limit:
-            for place, body in enumerate(self._bodies):
+            for place, body in enumerate(bodies):
                 del body[
                     : wire_values.first_varint_size(body) if place == TIMES else wire_values.first_entry_size(body)
                 ]
         else:
             self._length += 1
-        for body, entry in zip(self._bodies, entries, strict=True):
+        for body, entry in zip(bodies, entries, strict=True):
             body += entry
-        self._last_ms = timestamp_ms
-        self.appended += 1
+        self.timestamp_ms = timestamp_ms
+        return True
 
     def encoded(self) -> list[bytes]:
         """The values that the store keeps."""
         return [
-            wire_values.int64_list([body]) if place == TIMES else wire_values.string_list([body])
+            wire_values.int64_list(body) if place == TIMES else wire_values.string_list(body)
             for place, body in enumerate(self._bodies)
         ]

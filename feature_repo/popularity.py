@@ -56,7 +56,7 @@ class PopularityShard:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
         best_first = _best_first(self._scores)
         return [
-            wire_values.string_list([self._entry(item_id) for item_id in best_first]),
+            wire_values.string_list(b"".join(map(self._entry, best_first))),
             wire_values.double_list([self._scores[item_id] for item_id in best_first]),
             wire_values.int64(self._landmark_ms),
             wire_values.timestamp(self._newest_ms),

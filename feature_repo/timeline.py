@@ -10,16 +10,13 @@ from collections.abc import Sequence
 from typing import Self
 
 from feature_repo import wire_values
-from feature_repo.packed_lists import EVENT_IDS, TIMES, PackedLists
+from feature_repo.packed_lists import TIMES, PackedLists
 from feature_repo.redis_layout import decode_value
 from feature_repo.schema import MAX_HISTORY_LENGTH, MAX_SESSION_LENGTH, Event, EventType
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY, FeatureType, View
 
 _EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
 _TYPE_ENTRIES: dict[str, bytes] = {event_type: wire_values.string_entry(event_type.value) for event_type in EventType}
-
-_PACKED_APPENDS = 8
-"""Events after which a row that was read back is worth decoding: to look an id up takes longer while it is packed."""
 
 Order = tuple[int, str, str, str, str]
 """timestamp_ms, event_id, event_type, item_id, session_id: a total order of events."""
@@ -42,11 +39,11 @@ class Timeline(ABC):
         """Reading of time.monotonic() when the row's expiry was last set; 0 means not yet."""
         self.dirty = False
         """Whether it differs from what was read or last written; whoever writes it resets this."""
-        self._packed: PackedLists | None = None
-        """All events, of a row that was read back and not yet decoded; the lists below are empty meanwhile."""
+        self._packed: PackedLists | None = PackedLists([bytearray() for _ in range(self.lists)])
+        """All events, until one comes that is not the newest; the lists below are empty meanwhile."""
         self._order: list[Order] = []
         self._by_id: dict[str, Order] = {}
-        self._columns: list[list[bytes]] = [[] for _ in range(self.lists)]
+        self._columns: list[list[bytes]] = []
         """Encoded entries of each of the view's lists."""
 
     @classmethod
@@ -69,13 +66,13 @@ class Timeline(ABC):
 
     def add(self, event: Event) -> bool:
         """Fold one event in; whether it is new, and newer than the oldest of a full timeline."""
-        event_id = event.event_id
-        order = (event.timestamp_ms, event_id, event.event_type, event.item_id, event.session_id)
+        order = (event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id)
         if self._packed is not None:
-            if self._append_packed(self._packed, order):
+            if self._packed.append(event.timestamp_ms, self._entries(order), self.limit):
+                self.dirty = True
                 return True
             self._unpack(self._packed)
-        known = self._by_id.get(event_id)
+        known = self._by_id.get(event.event_id)
         if known is not None:
             if order > known:  # the same id with other contents: the later in order stays
                 self._delete(bisect_left(self._order, known))
@@ -93,20 +90,9 @@ class Timeline(ABC):
         if self._packed is not None:
             return self._packed.encoded()
         return [
-            wire_values.int64_list(column) if place == TIMES else wire_values.string_list(column)
-            for place, column in enumerate(self._columns)
+            wire_values.int64_list(body) if place == TIMES else wire_values.string_list(body)
+            for place, body in enumerate(map(b"".join, self._columns))
         ]
-
-    def _append_packed(self, packed: PackedLists, order: Order) -> bool:
-        """False, with nothing done, where that takes a look at the single events, or many more have come already."""
-        if order[0] <= packed.timestamp_ms or packed.appended == _PACKED_APPENDS:
-            return False
-        entries = self._entries(order)
-        if packed.may_hold(entries[EVENT_IDS]):
-            return False
-        packed.append(order[0], entries, self.limit)
-        self.dirty = True
-        return True
 
     def _insert(self, order: Order) -> None:
         self.dirty = True
@@ -144,6 +130,7 @@ class Timeline(ABC):
         self._decode(packed.encoded())
 
     def _decode(self, lists: Sequence[bytes | None]) -> None:
+        self._columns = [[] for _ in lists]
         event_ids, item_ids, types, times, *others = (
             decode_value(FeatureType.INT64_LIST if place == TIMES else FeatureType.STRING_LIST, raw)
             for place, raw in enumerate(lists)

@@ -60,15 +60,13 @@ def string_entry(text: str) -> bytes:
     return (_ENTRIES[size] if size < len(_ENTRIES) else _ENTRY + varint(size)) + raw
 
 
-def string_list(entries: Sequence[bytes | bytearray]) -> bytes:
-    """A Value of `string_entry` pieces, or of bodies of such."""
-    body = b"".join(entries)
+def string_list(body: bytes | bytearray) -> bytes:
+    """A Value of a body of `string_entry` pieces."""
     return _STRING_LIST + _length(len(body)) + body
 
 
-def int64_list(entries: Sequence[bytes | bytearray]) -> bytes:
-    """A Value of `varint` pieces, or of bodies of such; at least one."""
-    body = b"".join(entries)
+def int64_list(body: bytes | bytearray) -> bytes:
+    """A Value of a body of `varint` pieces; at least one."""
     packed = _ENTRY + _length(len(body)) + body
     return _INT64_LIST + _length(len(packed)) + packed
 
