@@ -25,6 +25,7 @@ from serving.proto.recommender_pb2_grpc import add_RecommenderServicer_to_server
 from serving.recommender import Recommender
 from serving.service import SERVICE_NAME, RecommenderService
 from serving.settings import ServingSettings
+from serving.tls import Certificate
 from serving.triton import TritonModel
 
 _LOGGER = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class Gateway:
     def _listen(self) -> None:
         host, port = self._settings.gateway_host, self._settings.gateway_port
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{port}")
+            self.port = self._add_port(f"{host}:{port}")
         except RuntimeError as error:
             raise GatewayStartError(f"cannot listen on {host}:{port}; set GATEWAY_PORT to a free port, or 0") from error
         metrics_port = self._settings.gateway_metrics_port
@@ -138,6 +139,12 @@ class Gateway:
                 f"cannot listen on {host}:{metrics_port}; set GATEWAY_METRICS_PORT to a free port, or 0"
             ) from error
         self.metrics_port = self._metrics_server.server_port
+
+    def _add_port(self, address: str) -> int:
+        cert_file, key_file = self._settings.gateway_tls_cert_file, self._settings.gateway_tls_key_file
+        if cert_file and key_file:
+            return self._server.add_secure_port(address, Certificate(cert_file, key_file).credentials())
+        return self._server.add_insecure_port(address)
 
     async def _check_model(self) -> None:
         try:

@@ -1,6 +1,8 @@
 """Settings of the gateway, read from the environment on top of the ones every stage shares."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, FilePath, model_validator
 
 from feature_repo.schema import ENSEMBLE
 from feature_repo.settings import SharedSettings
@@ -15,6 +17,11 @@ class ServingSettings(SharedSettings):
     """gRPC; 0 takes a free one."""
     gateway_metrics_port: int = Field(default=9464, ge=0, le=65535)
     """Prometheus over HTTP, on the same address; 0 takes a free one."""
+
+    gateway_tls_cert_file: FilePath | None = None
+    """Certificate chain (PEM) of the gRPC port, read anew when it changes; without it gRPC is not encrypted."""
+    gateway_tls_key_file: FilePath | None = None
+    """The key of that certificate (PEM, not encrypted)."""
 
     triton_grpc_url: str = "127.0.0.1:8001"
     """`host:port` of Triton's gRPC endpoint."""
@@ -43,3 +50,9 @@ class ServingSettings(SharedSettings):
     """How long calls are still accepted after health says NOT_SERVING, for load balancers to notice."""
     shutdown_grace_seconds: float = Field(default=10.0, ge=0)
     """How long the calls in flight may take to finish afterwards."""
+
+    @model_validator(mode="after")
+    def _check_tls(self) -> Self:
+        if (self.gateway_tls_cert_file is None) != (self.gateway_tls_key_file is None):
+            raise ValueError("GATEWAY_TLS_CERT_FILE and GATEWAY_TLS_KEY_FILE belong together: set both or neither")
+        return self

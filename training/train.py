@@ -1,5 +1,6 @@
 """Trains the session transformer with early stopping; a run that was interrupted resumes to the same result."""
 
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -64,12 +65,17 @@ def train(
         config = run.config
     else:
         run = create_run(settings, config)
-    if not (run.path / "vocabulary.json").exists():
-        prepare(run, config, settings)
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        trainer = Trainer(run, config, pick_device(settings.device))
-        stopped_by = trainer.fit(progress, began)
+    try:
+        if not (run.path / "vocabulary.json").exists():
+            prepare(run, config, settings)
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            trainer = Trainer(run, config, pick_device(settings.device))
+            stopped_by = trainer.fit(progress, began)
+    except DataError:
+        if not resume:
+            shutil.rmtree(run.path)  # what it froze is too little for ever: nothing to resume
+        raise
     return _finish(trainer, stopped_by, time.monotonic() - began)
 
 

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -23,15 +24,23 @@ def run(
     page_size: int = typer.Option(10, "--page-size", "-n", help="Items wanted."),
     include_seen: bool = typer.Option(False, help="Also answer items that the session has had."),
     gateway: str = typer.Option("", envvar="GATEWAY_ADDRESS", help="host:port. [default: the running stack's]"),
+    tls: bool = typer.Option(False, help="Call over TLS, trusting whom the system trusts."),
+    ca_file: Path | None = typer.Option(
+        None, envvar="GATEWAY_CA_FILE", exists=True, dir_okay=False, help="Call over TLS, trusting this file (PEM)."
+    ),
     timeout: float = typer.Option(5.0, help="Deadline of the call in seconds."),
     json_file: JsonOption = None,
 ) -> None:
     """Call `Recommend` and print the ordered items.
 
-    Example: `nextclick recommend --session-id visit-1 --event view:50 --event favourite:181`
+    Examples:
+
+    - `nextclick recommend --session-id visit-1 --event view:50 --event favourite:181`
+
+    - `nextclick recommend --session-id visit-1 --gateway shop.example.com:443 --tls`
     """
     request = _request(session_id, user_id, event, page_size, include_seen)
-    response = _call(gateway or _find_gateway(), request, timeout)
+    response = _call(gateway or _find_gateway(), request, timeout, tls or ca_file is not None, ca_file)
     if json_file is not None:
         from google.protobuf.json_format import MessageToDict
 
@@ -66,18 +75,27 @@ def _request(
     )
 
 
-def _call(address: str, request: "RecommendRequest", timeout: float) -> "RecommendResponse":
+def _call(
+    address: str, request: "RecommendRequest", timeout: float, tls: bool, ca_file: Path | None
+) -> "RecommendResponse":
     import grpc
 
     from serving.proto.recommender_pb2_grpc import RecommenderStub
 
-    with grpc.insecure_channel(address) as channel:
+    if tls:
+        authorities = ca_file.read_bytes() if ca_file else None
+        opened = grpc.secure_channel(address, grpc.ssl_channel_credentials(authorities))
+    else:
+        opened = grpc.insecure_channel(address)
+    with opened as channel:
         try:
             return RecommenderStub(channel).Recommend(request, timeout=timeout)
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
+                secured = " over TLS" if tls else ""
                 hint = "start one with `nextclick serve`, or name another with --gateway"
-                raise NextclickError(f"no gateway answers at {address}: {hint}") from error
+                hint += " (is its port without TLS, or --ca-file another's?)" if tls else " (or is it one for --tls?)"
+                raise NextclickError(f"no gateway answers at {address}{secured}: {hint}") from error
             raise NextclickError(f"gateway {address}: {error.code().name}: {error.details()}") from error
 
 

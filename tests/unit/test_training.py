@@ -101,6 +101,7 @@ def test_too_little_data_is_refused_with_a_word(tmp_path: Path) -> None:
     write_archive(settings, planted_events(sessions=1))
     with pytest.raises(DataError, match="archive more sessions"):
         train(recipe("tiny"), settings)
+    assert not list(settings.runs_path.iterdir()), "a run that cannot be resumed was left"
 
 
 def test_missing_runs_are_named(settings: TrainingSettings, tmp_path: Path) -> None:
