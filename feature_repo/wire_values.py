@@ -90,7 +90,9 @@ def _inner(message: bytes | bytearray, tag: bytes) -> bytearray | None:
         size, start = _read_varint(message, 1)
     except IndexError:
         return None
-    return bytearray(memoryview(message)[start:]) if start + size == len(message) else None
+    if start + size != len(message) or message[1:start] != _length(size):
+        return None
+    return bytearray(memoryview(message)[start:])
 
 
 def first_entry_size(body: bytes | bytearray) -> int:

@@ -1,9 +1,10 @@
 """Compaction and erasure rewrite the archive's files: whatever the moment of a crash, rows stay and are read once."""
 
-import os
+import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -132,10 +133,14 @@ def test_a_merged_file_may_take_the_place_of_one_of_its_parts() -> None:
 
 
 def _let_go_of_locks() -> None:
-    """What a process locks ends with it; ours lives on, and a crash right before the lock is closed leaves it open."""
+    """What a process locks ends with it; ours lives on, and a crash right before the lock is closed leaves it held.
+
+    Not closed here: its owner may close the number once more, which is another file's by then.
+    """
     for link in Path("/proc/self/fd").iterdir():
-        if link.exists() and link.readlink().name == ".maintenance":
-            os.close(int(link.name))
+        with suppress(FileNotFoundError):  # closed by another thread meanwhile
+            if link.readlink().name == ".maintenance":
+                fcntl.flock(int(link.name), fcntl.LOCK_UN)
 
 
 def _crashes(archive: ArchiveFolder, root: Path, work: Callable[[], object], start: Path) -> Iterator[int]:
