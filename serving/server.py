@@ -3,17 +3,18 @@
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Self
-from wsgiref.simple_server import WSGIServer
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
 from feature_repo.availability import AvailabilityReader
+from feature_repo.metrics_http import Verdict, serve_http
 from feature_repo.online_store import OnlineStoreReader
 from serving.availability import Availability
 from serving.errors import GatewayStartError, ModelError, ModelIncompatibleError
@@ -30,6 +31,8 @@ from serving.triton import TritonModel
 
 _LOGGER = logging.getLogger(__name__)
 _READINESS_SECONDS = 0.5
+_STALLED_SECONDS = 30.0
+"""Age of the event loop's last turn at which /healthz says no."""
 
 
 class Gateway:
@@ -51,7 +54,10 @@ class Gateway:
         self._model = TritonModel(settings.triton_grpc_url, settings.triton_model_name, reserve)
         self._health = health_aio.HealthServicer()
         self._server = self._build_server()
-        self._metrics_server: WSGIServer | None = None
+        self._http = ExitStack()
+        self._turned_at = time.monotonic()
+        self._has_answers = False
+        self._stopping = False
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -75,6 +81,7 @@ class Gateway:
 
     async def stop(self) -> None:
         """Say NOT_SERVING, go on answering for the notice, finish the calls in flight, then close everything."""
+        self._stopping = True
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.shutdown_notice_seconds if self._background else 0)
         await self._server.stop(self._settings.shutdown_grace_seconds)
@@ -84,9 +91,7 @@ class Gateway:
         await self._model.close()
         await self._store.close()
         await self._availability_store.close()
-        if self._metrics_server:
-            self._metrics_server.shutdown()
-            self._metrics_server.server_close()
+        self._http.close()
         _LOGGER.info("stopped")
 
     async def wait_for_failure(self) -> None:
@@ -133,12 +138,12 @@ class Gateway:
             raise GatewayStartError(f"cannot listen on {host}:{port}; set GATEWAY_PORT to a free port, or 0") from error
         metrics_port = self._settings.gateway_metrics_port
         try:
-            self._metrics_server, _ = start_http_server(metrics_port, host, self._metrics.registry)
+            server = serve_http(host, metrics_port, self._metrics.registry, self._liveness, self._readiness)
+            self.metrics_port = self._http.enter_context(server)
         except OSError as error:
             raise GatewayStartError(
                 f"cannot listen on {host}:{metrics_port}; set GATEWAY_METRICS_PORT to a free port, or 0"
             ) from error
-        self.metrics_port = self._metrics_server.server_port
 
     def _add_port(self, address: str) -> int:
         cert_file, key_file = self._settings.gateway_tls_cert_file, self._settings.gateway_tls_key_file
@@ -160,11 +165,22 @@ class Gateway:
             await self._update_readiness()
 
     async def _update_readiness(self) -> None:
-        """Health of the service by name: whether there is anything to answer with. Of "": whether the process lives."""
-        ready = self._model.is_ready or self._popular.was_read
+        """Health of the service by name, and /readyz: whether there is anything to answer with. Of "", and /healthz:
+        whether the process lives."""
+        self._turned_at = time.monotonic()
+        self._has_answers = self._model.is_ready or self._popular.was_read
         status = health_pb2.HealthCheckResponse
-        await self._health.set(SERVICE_NAME, status.SERVING if ready else status.NOT_SERVING)
+        await self._health.set(SERVICE_NAME, status.SERVING if self._has_answers else status.NOT_SERVING)
         self._metrics.set_state(self._model.is_ready, len(self._popular.items), len(self._availability.unavailable))
+
+    def _liveness(self) -> Verdict:
+        ago = time.monotonic() - self._turned_at
+        return (True, "alive") if ago < _STALLED_SECONDS else (False, f"the event loop last turned {ago:.0f} s ago")
+
+    def _readiness(self) -> Verdict:
+        if self._stopping:
+            return False, "stopping"
+        return (True, "ready") if self._has_answers else (False, "neither a model nor popular items to answer with")
 
 
 def serve(settings: ServingSettings, on_ready: Callable[[Gateway], None] | None = None) -> None:

@@ -2,16 +2,17 @@
 
 from collections import Counter as Tally
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from feature_repo.metrics_http import serve_http
 from feature_repo.schema import EventType
 from streaming.bulk_histogram import BulkHistogram
-from streaming.errors import EventError
+from streaming.errors import EventError, MetricsPortError
 from streaming.events import field_label
-from streaming.health import Health, serve_http
+from streaming.health import Health
 from streaming.lag import PartitionLag
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -114,5 +115,9 @@ class StreamingMetrics:
         if not port:
             yield
             return
-        with serve_http(host, port, self.registry, health):
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(serve_http(host, port, self.registry, health.liveness, health.readiness))
+            except OSError as error:
+                raise MetricsPortError(host, port, error) from error
             yield

@@ -8,10 +8,11 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
+from feature_repo.metrics_http import serve_http
 from feature_repo.schema import EventType
 from streaming.bulk_histogram import BulkHistogram
 from streaming.errors import EventError, MetricsPortError, Reason
-from streaming.health import Health, serve_http
+from streaming.health import Health
 from streaming.metrics import Result, StreamingMetrics
 
 VALUES = [0.0, 0.0005, 0.001, 0.0011, 0.02, 0.02, 0.5, 7.0, 60.0, 1e6]
@@ -33,7 +34,7 @@ def health() -> Health:
 
 @pytest.fixture
 def port(health: Health) -> Iterator[int]:
-    with serve_http("127.0.0.1", 0, StreamingMetrics().registry, health) as port:
+    with serve_http("127.0.0.1", 0, StreamingMetrics().registry, health.liveness, health.readiness) as port:
         yield port
 
 
@@ -93,7 +94,7 @@ def test_it_is_ready_once_the_group_has_dealt_and_while_nothing_is_away(port: in
 def test_a_loop_that_stands_still_is_neither_alive_nor_ready() -> None:
     health = Health(stalled_seconds=0)
     health.turned(joined=True, paused=False)
-    with serve_http("127.0.0.1", 0, CollectorRegistry(), health) as port:
+    with serve_http("127.0.0.1", 0, CollectorRegistry(), health.liveness, health.readiness) as port:
         assert get(port, "/healthz")[0] == get(port, "/readyz")[0] == 503
 
 
@@ -107,7 +108,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
         port = taken.getsockname()[1]
         with (
             pytest.raises(MetricsPortError, match=f"127.0.0.1:{port} .*set METRICS_PORT"),
-            serve_http("127.0.0.1", port, CollectorRegistry(), Health(60)),
+            StreamingMetrics().served(port, "127.0.0.1", Health(60)),
         ):
             pass
 
@@ -115,5 +116,9 @@ def test_a_taken_port_is_one_clear_line() -> None:
 def test_it_serves_on_ipv6_too() -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
-    with serve_http("::1", 0, CollectorRegistry(), Health(60)) as port, socket.create_connection(("::1", port)):
+    health = Health(60)
+    with (
+        serve_http("::1", 0, CollectorRegistry(), health.liveness, health.readiness) as port,
+        socket.create_connection(("::1", port)),
+    ):
         pass

@@ -1,0 +1,56 @@
+"""What the gateway says over HTTP to a Kubernetes that cannot ask a gRPC port with TLS."""
+
+import asyncio
+import socket
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+from serving.server import Gateway
+from serving.settings import ServingSettings
+
+
+def closed_address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def get(gateway: Gateway, path: str) -> tuple[int, str]:
+    try:
+        with urlopen(f"http://127.0.0.1:{gateway.metrics_port}{path}", timeout=10) as response:
+            return response.status, response.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def settings(redis_url: str, **changes: Any) -> ServingSettings:
+    free = {"gateway_port": 0, "gateway_metrics_port": 0, "triton_grpc_url": closed_address()}
+    return ServingSettings(redis_url=redis_url, **(free | changes))
+
+
+async def test_a_gateway_that_can_answer_is_alive_and_ready(stack: Any) -> None:
+    async with Gateway(settings(stack.redis_url)) as gateway:
+        assert await asyncio.to_thread(get, gateway, "/healthz") == (200, "alive\n")
+        assert await asyncio.to_thread(get, gateway, "/readyz") == (200, "ready\n")
+
+
+async def test_one_with_nothing_to_answer_with_is_alive_but_not_ready() -> None:
+    async with Gateway(settings(f"redis://{closed_address()}/0")) as gateway:
+        assert (await asyncio.to_thread(get, gateway, "/healthz"))[0] == 200
+        status, words = await asyncio.to_thread(get, gateway, "/readyz")
+    assert status == 503
+    assert "neither a model nor popular items" in words
+
+
+async def test_it_is_no_longer_ready_while_it_stops(stack: Any) -> None:
+    gateway = Gateway(settings(stack.redis_url, shutdown_notice_seconds=3.0))
+    await gateway.start()
+    stopping = asyncio.create_task(gateway.stop())
+    await asyncio.sleep(0)  # lets stop() run up to its notice
+    try:
+        assert await asyncio.to_thread(get, gateway, "/readyz") == (503, "stopping\n")
+        assert (await asyncio.to_thread(get, gateway, "/healthz"))[0] == 200
+    finally:
+        await stopping
