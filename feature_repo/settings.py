@@ -11,6 +11,7 @@ from pydantic import (
     FilePath,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,7 +29,7 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
 
 
-def archive_location(value: Path | str) -> Path | str:
+def archive_location(value: Path | str, name: str = "ARCHIVE_PATH") -> Path | str:
     """A folder as an absolute path, anything else that fsspec knows (`s3://bucket/prefix`) as its URL.
 
     Raises ValueError if a password stands in the URL.
@@ -38,12 +39,16 @@ def archive_location(value: Path | str) -> Path | str:
         return _absolute(Path(text))
     url = urlsplit(text)
     if url.password:
-        raise ValueError("ARCHIVE_PATH must hold no password: give credentials in the environment")
+        raise ValueError(f"{name} must hold no password: give credentials in the environment")
     return _absolute(Path(unquote(url.path))) if url.scheme == "file" else text.rstrip("/")
 
 
+def _location(value: Path | str, info: ValidationInfo) -> Path | str:
+    return archive_location(value, str(info.field_name).upper())
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
-Location = Annotated[Path | str, BeforeValidator(archive_location)]
+Location = Annotated[Path | str, BeforeValidator(_location)]
 
 
 class SharedSettings(LogSettings):

@@ -115,8 +115,11 @@ class Gateway:
         settings = self._settings
         server = grpc.aio.server(
             interceptors=[CallInterceptor(SERVICE_NAME, self._metrics, settings.max_concurrent_requests)],
-            # Without this a second gateway would share the port unnoticed.
-            options=[("grpc.so_reuseport", 0)],
+            options=[
+                # Without this a second gateway would share the port unnoticed.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_connection_age_ms", round(settings.max_connection_age_seconds * 1000)),
+            ],
         )
         sessions = SessionFeatures(self._store, settings.feature_store_timeout_seconds)
         service = RecommenderService(

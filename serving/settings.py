@@ -2,10 +2,11 @@
 
 from typing import Self
 
-from pydantic import Field, FilePath, model_validator
+from pydantic import Field, FilePath, field_validator, model_validator
 
 from feature_repo.schema import ENSEMBLE
 from feature_repo.settings import SharedSettings
+from feature_repo.triton_address import host_and_port
 
 
 class ServingSettings(SharedSettings):
@@ -24,7 +25,7 @@ class ServingSettings(SharedSettings):
     """The key of that certificate (PEM, not encrypted)."""
 
     triton_grpc_url: str = "127.0.0.1:8001"
-    """`host:port` of Triton's gRPC endpoint."""
+    """`host:port` of Triton's gRPC endpoint, or `dns:///host:port` to use every address that the host has in turn."""
     triton_model_name: str = ENSEMBLE
     """The ensemble to call; always its newest version."""
 
@@ -38,6 +39,9 @@ class ServingSettings(SharedSettings):
     """What is kept of a call's time to answer popular items when the model does not answer."""
     max_concurrent_requests: int = Field(default=256, ge=1)
     """Calls in flight before new ones are turned away."""
+    max_connection_age_seconds: float = Field(default=300.0, gt=0)
+    """Age at which a client is asked to connect anew, so that it finds gateways that were added; its calls in flight
+    are finished first."""
 
     popular_items_refresh_seconds: float = Field(default=10.0, gt=0)
     """How often the popular items are read from the online store."""
@@ -50,6 +54,12 @@ class ServingSettings(SharedSettings):
     """How long calls are still accepted after health says NOT_SERVING, for load balancers to notice."""
     shutdown_grace_seconds: float = Field(default=10.0, ge=0)
     """How long the calls in flight may take to finish afterwards."""
+
+    @field_validator("triton_grpc_url")
+    @classmethod
+    def _check_triton(cls, url: str) -> str:
+        host_and_port(url)
+        return url
 
     @model_validator(mode="after")
     def _check_tls(self) -> Self:

@@ -1,4 +1,4 @@
-"""The ensemble in Triton: one channel, one request a session, and a check of every version before its answers count."""
+"""The ensemble in Triton: one request a session, and a check of every version before its answers count."""
 
 import asyncio
 import logging
@@ -7,25 +7,23 @@ from collections.abc import Sequence
 
 import grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
-from tritonclient.grpc.service_pb2 import ModelConfigRequest, ModelInferResponse, ModelMetadataRequest
-from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+from tritonclient.grpc.service_pb2 import (
+    ModelConfigRequest,
+    ModelInferRequest,
+    ModelInferResponse,
+    ModelMetadataRequest,
+)
 
 from feature_repo.schema import Event
+from feature_repo.triton_address import addresses_of
 from serving.compatibility import find_mismatches
 from serving.errors import ModelDeadlineError, ModelError, ModelIncompatibleError, ModelUnavailableError
 from serving.recommendation import Ranking
 from serving.tensors import candidates, infer_request, request_template
+from serving.triton_servers import Resolve, TritonServer, TritonServers
 
 _LOGGER = logging.getLogger(__name__)
 _CHECK_TIMEOUT_SECONDS = 5.0
-_CHANNEL_OPTIONS = (
-    # gRPC's own back-off grows to two minutes: far too long after a restart of Triton.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1_000),
-    ("grpc.max_reconnect_backoff_ms", 1_000),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-)
 
 
 class TritonModel:
@@ -34,12 +32,11 @@ class TritonModel:
     `reserve` is the time in seconds to leave of a deadline for answering without the model.
     """
 
-    def __init__(self, url: str, model_name: str, reserve: float) -> None:
+    def __init__(self, url: str, model_name: str, reserve: float, resolve: Resolve = addresses_of) -> None:
         self.url = url
         self.model_name = model_name
         self._reserve = reserve
-        self._channel = grpc.aio.insecure_channel(url, options=_CHANNEL_OPTIONS)
-        self._stub = GRPCInferenceServiceStub(self._channel)
+        self._servers = TritonServers(url, resolve)
         self._template = request_template(model_name)
         self._verdicts: dict[str, str] = {}  # version → what does not fit, empty when all does
         self._checking = asyncio.Lock()
@@ -52,33 +49,34 @@ class TritonModel:
         if left <= 0:
             raise ModelDeadlineError("no time left to call the model")
         request = infer_request(self._template, visit, exclude_seen)
-        try:
-            response: ModelInferResponse = await self._stub.ModelInfer(request, timeout=left)
-        except grpc.aio.AioRpcError as error:
-            raise _model_error(error) from error
+        server, response = await self._infer(request, left)
         if self._verdicts.get(response.model_version) != "":
-            await self._check_before(response.model_version, deadline - self._reserve)
+            await self._check_before(server, response.model_version, deadline - self._reserve)
         try:
             return Ranking(candidates(response), response.model_name, response.model_version)
         except KeyError as error:
             raise ModelIncompatibleError(f"{self.model_name}: the response lacks output {error}") from error
 
     async def check(self) -> None:
-        """Compare the newest served version with this gateway and remember the result in `is_ready`.
+        """Compare the newest version of each server with this gateway and remember in `is_ready` whether one fits.
 
-        Raises ModelUnavailableError if none is served, ModelIncompatibleError if it does not fit.
+        Raises ModelIncompatibleError if none does, ModelUnavailableError if none is served.
         """
-        try:
-            version = await self._newest_version()
-            # Older versions stay known: their answers may still be under way.
-            self._verdicts[version] = await self._inspect(version)
-            self._raise_unless_fit(version)
-        except ModelError as error:
-            self.is_ready = False
-            self._log_change(f"degraded: {error}", logging.WARNING)
-            raise
-        self.is_ready = True
-        self._log_change(f"ready: {self.model_name} version {version} at {self.url}", logging.INFO)
+        await self._servers.refresh()
+        servers = self._servers.all
+        found = await asyncio.gather(*(self._check_server(server) for server in servers))
+        versions = [version for version in found if isinstance(version, str)]
+        self.is_ready = bool(versions)
+        if versions:
+            several = f", {len(versions)} of {len(servers)} servers" if len(servers) > 1 else ""
+            newest = max(versions, key=int)
+            self._log_change(f"ready: {self.model_name} version {newest} at {self.url}{several}", logging.INFO)
+            return
+        errors = [error for error in found if isinstance(error, ModelError)]
+        errors.sort(key=lambda error: not isinstance(error, ModelIncompatibleError))
+        error = errors[0] if errors else ModelUnavailableError(f"no address is known for {self.url}")
+        self._log_change(f"degraded: {error}", logging.WARNING)
+        raise error
 
     async def watch(self, period: float) -> None:
         """Check every `period` seconds, for ever; what is found shows in the log and in `is_ready`."""
@@ -90,14 +88,46 @@ class TritonModel:
                 continue  # logged by the check
 
     async def close(self) -> None:
-        await self._channel.close()
+        await self._servers.close()
 
-    async def _check_before(self, version: str, deadline: float) -> None:
+    async def _infer(self, request: ModelInferRequest, left: float) -> tuple[TritonServer, ModelInferResponse]:
+        """Ask a server, and another one if that has no model or is gone: to ask twice does no harm."""
+        deadline = time.monotonic() + left
+        server = self._servers.pick()
+        if server is None:
+            raise ModelUnavailableError(f"no address is known for {self.url}")
+        try:
+            return server, await server.stub.ModelInfer(request, timeout=left)
+        except grpc.aio.AioRpcError as error:
+            problem = _model_error(error)
+            other = self._servers.pick(besides=server)
+            left = deadline - time.monotonic()
+            if not isinstance(problem, ModelUnavailableError) or other is None or left <= 0:
+                raise problem from error
+        try:
+            return other, await other.stub.ModelInfer(request, timeout=left)
+        except grpc.aio.AioRpcError as error:
+            raise _model_error(error) from error
+
+    async def _check_server(self, server: TritonServer) -> str | ModelError:
+        """The newest version that the server serves, if it fits, else what is wrong."""
+        try:
+            version = await self._newest_version(server)
+            # Older versions stay known: their answers may still be under way.
+            self._verdicts[version] = await self._inspect(server, version)
+            self._raise_unless_fit(version)
+        except ModelError as error:
+            server.is_usable = False
+            return error
+        server.is_usable = True
+        return version
+
+    async def _check_before(self, server: TritonServer, version: str, deadline: float) -> None:
         """Check a version that answered before `watch` saw it, once, however many calls meet it together."""
         try:
             async with asyncio.timeout(deadline - time.monotonic()), self._checking:
                 if version not in self._verdicts:
-                    self._verdicts[version] = await self._inspect(version)
+                    self._verdicts[version] = await self._inspect(server, version)
         except TimeoutError as error:
             raise ModelDeadlineError(f"{self.model_name} version {version} could not be checked in time") from error
         self._raise_unless_fit(version)
@@ -106,28 +136,28 @@ class TritonModel:
         if problem := self._verdicts[version]:
             raise ModelIncompatibleError(f"{self.model_name} version {version} does not fit this gateway: {problem}")
 
-    async def _newest_version(self) -> str:
+    async def _newest_version(self, server: TritonServer) -> str:
         request = ModelMetadataRequest(name=self.model_name)
         try:
-            metadata = await self._stub.ModelMetadata(request, timeout=_CHECK_TIMEOUT_SECONDS)
+            metadata = await server.stub.ModelMetadata(request, timeout=_CHECK_TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise _model_error(error) from error
         if not metadata.versions:
             raise ModelUnavailableError(f"{self.model_name} has no version loaded")
         return str(max(metadata.versions, key=int))
 
-    async def _inspect(self, version: str) -> str:
-        ensemble = await self._config(self.model_name, version)
+    async def _inspect(self, server: TritonServer, version: str) -> str:
+        ensemble = await self._config(server, self.model_name, version)
         parts = [
-            await self._config(step.model_name, str(step.model_version) if step.model_version > 0 else "")
+            await self._config(server, step.model_name, str(step.model_version) if step.model_version > 0 else "")
             for step in ensemble.ensemble_scheduling.step
         ]
         return "; ".join(find_mismatches(ensemble, parts))
 
-    async def _config(self, name: str, version: str) -> ModelConfig:
+    async def _config(self, server: TritonServer, name: str, version: str) -> ModelConfig:
         request = ModelConfigRequest(name=name, version=version)
         try:
-            response = await self._stub.ModelConfig(request, timeout=_CHECK_TIMEOUT_SECONDS)
+            response = await server.stub.ModelConfig(request, timeout=_CHECK_TIMEOUT_SECONDS)
         except grpc.aio.AioRpcError as error:
             raise _model_error(error) from error
         return response.config

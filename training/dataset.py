@@ -35,11 +35,21 @@ class Batch:
     gap_bucket_BT: Tensor
     target_BT: Tensor  # index of the item that came next; 0 where there is nothing to learn
 
+    @property
+    def positions(self) -> int:
+        """How many columns have something to learn."""
+        return int((self.target_BT >= FIRST_INDEX).sum())
+
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        return Batch(
-            *(t.to(device) for t in (self.item_index_BT, self.event_type_index_BT, self.gap_bucket_BT, self.target_BT))
-        )
+        return Batch(*(tensor.to(device) for tensor in self._tensors()))
+
+    def part(self, number: int, parts: int) -> "Batch":
+        """Every `parts`-th row from row `number` on; there may be none."""
+        return Batch(*(tensor[number::parts] for tensor in self._tensors()))
+
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.item_index_BT, self.event_type_index_BT, self.gap_bucket_BT, self.target_BT
 
 
 def training_windows(sessions: EncodedSessions) -> Windows:

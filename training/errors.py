@@ -3,6 +3,8 @@
 TrainingError
 ├── DataError      the archive or the catalogue cannot be trained on
 ├── RunError       a run folder is missing, unfinished or of another configuration
+├── TeamError      processes that train together did not meet, or lost one
+│   └── FirstProcessError   what the first process did alone failed; it says why
 └── ExportError    a version could not be exported or loaded
 """
 
@@ -19,6 +21,14 @@ class DataError(TrainingError):
 
 class RunError(TrainingError):
     """A run folder is missing, unfinished or of another configuration."""
+
+
+class TeamError(TrainingError):
+    """Processes that train together did not meet, or lost one of them."""
+
+
+class FirstProcessError(TeamError):
+    """What the first process did alone failed; the message is its business."""
 
 
 class ExportError(TrainingError):

@@ -1,7 +1,5 @@
 """Writes a run's model as a new version of the Triton ensemble, checked first, visible only once it is whole."""
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +10,11 @@ import torch
 
 from feature_repo.schema import POSTPROCESS, PREPROCESS, SESSION_TRANSFORMER
 from training.errors import ExportError
-from training.runs import Run, load_model, open_run, write_atomically
+from training.model_repository import ModelRepository, open_repository
+from training.runs import Run, load_model, open_run
 from training.settings import TrainingSettings
 from training.transformer_onnx import INPUTS, Scorer, example_inputs, transformer_graph
-from training.triton_config import ALL_MODELS, Device, VersionSpec, all_configs, to_pbtxt
+from training.triton_config import ALL_MODELS, VersionSpec, all_configs, to_pbtxt
 from training.workflow_onnx import postprocess_graph, preprocess_graph
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ KEPT_VERSIONS = 3
 TOLERANCE = 1e-4
 """Largest accepted difference between a score from onnxruntime and from torch."""
 PARITY_ROWS = 64
-TEMPORARY_PREFIX = ".exporting-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +34,25 @@ class ExportedVersion:
     version: int
     run_name: str
     vocabulary_sha256: str
-    model_repository: Path
+    model_repository: Path | str
 
 
-def export(settings: TrainingSettings, run_name: str | None = None, device: Device = "cpu") -> ExportedVersion:
+def export(settings: TrainingSettings, run_name: str | None = None) -> ExportedVersion:
     """Write the next version of preprocess, session_transformer, postprocess and session_recommender.
 
     The ensemble's config.pbtxt is replaced last: until then a server that loads it gets the version before.
-    `device` is where Triton will run session_transformer. Raises RunError without a finished run, ExportError when
-    onnxruntime and torch disagree.
+    Raises RunError without a finished run, ExportError when onnxruntime and torch disagree.
     """
     run = open_run(settings, run_name)
     graphs = build_graphs(run)
-    repository = settings.model_repository
-    spec = VersionSpec(next_version(repository), run.vocabulary.sha256, device)
+    repository = open_repository(settings.model_repository)
+    version, vocabulary_sha256 = next_version(repository), run.vocabulary.sha256
+    spec = VersionSpec(version, vocabulary_sha256, settings.triton_device, settings.triton_instances)
     for name, config in all_configs(spec).items():
-        folder = repository / name
-        folder.mkdir(parents=True, exist_ok=True)
-        _publish(folder / str(spec.version), graphs.get(name))
-        write_atomically(folder / "config.pbtxt", to_pbtxt(config).encode())
+        repository.add_version(name, version, _files(graphs.get(name)))
+        repository.write_config(name, to_pbtxt(config))
     _prune(repository)
-    return ExportedVersion(spec.version, run.name, spec.vocabulary_sha256, repository)
+    return ExportedVersion(version, run.name, vocabulary_sha256, settings.model_repository)
 
 
 def build_graphs(run: Run) -> dict[str, "onnx.ModelProto"]:
@@ -90,32 +86,18 @@ def check_parity(graph: "onnx.ModelProto", scorer: Scorer, vocabulary_sizes: tup
         raise ExportError("the exported graph and the trained model disagree: nothing was published")
 
 
-def next_version(repository: Path) -> int:
+def next_version(repository: ModelRepository) -> int:
     """One more than the highest version of any of the four models, so that all can have the same."""
-    return 1 + max((version for name in ALL_MODELS for version in _versions(repository / name)), default=0)
+    return 1 + max((version for name in ALL_MODELS for version in repository.versions(name)), default=0)
 
 
-def _publish(folder: Path, graph: "onnx.ModelProto | None") -> None:
-    """Write a version's folder under a temporary name, then rename it; an ensemble's is empty."""
-    temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, dir=folder.parent))
-    temporary.chmod(0o755)
-    if graph is not None:
-        (temporary / MODEL_FILE).write_bytes(graph.SerializeToString(deterministic=True))
-    try:
-        temporary.rename(folder)
-    except OSError as error:
-        shutil.rmtree(temporary)
-        raise ExportError(f"{folder} appeared meanwhile: another export is running, try again after it") from error
+def _files(graph: "onnx.ModelProto | None") -> dict[str, bytes]:
+    """What lies in a version's folder; nothing in an ensemble's."""
+    return {} if graph is None else {MODEL_FILE: graph.SerializeToString(deterministic=True)}
 
 
-def _prune(repository: Path) -> None:
+def _prune(repository: ModelRepository) -> None:
     """Keep the newest KEPT_VERSIONS of each model."""
     for name in ALL_MODELS:
-        for version in _versions(repository / name)[:-KEPT_VERSIONS]:
-            shutil.rmtree(repository / name / str(version))
-
-
-def _versions(folder: Path) -> list[int]:
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal())
+        for version in repository.versions(name)[:-KEPT_VERSIONS]:
+            repository.remove_version(name, version)

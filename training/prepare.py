@@ -4,6 +4,8 @@ import pandas as pd
 
 from feature_repo.schema import FIRST_INDEX
 from training.config import TrainingConfig
+from training.dataset import question_windows
+from training.errors import DataError
 from training.model import ItemEncoder
 from training.preprocess import EncodedSessions, encode, fit_workflow, read_vocabulary
 from training.runs import Run
@@ -23,6 +25,8 @@ def prepare(run: Run, config: TrainingConfig, settings: TrainingSettings) -> Non
     events = pd.concat([split.train, split.validation], ignore_index=True)
     workflow = fit_workflow(events, items, data, run.workflow_folder, settings.dask_scheduler_address)
     encode(workflow, events, items, data).save(run.sessions_file)
+    if not len(question_windows(load_sessions(run, config)[1], exclude_seen=True).start):
+        raise DataError("no validation session asks for an item it has not seen: archive more sessions")
     read_vocabulary(run.workflow_folder, data).save(run.path)
 
 

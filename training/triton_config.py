@@ -67,6 +67,8 @@ class VersionSpec:
     vocabulary_sha256: str
     device: Device = "cpu"
     """Where session_transformer runs; string look-ups stay on the CPU."""
+    instances: int = 1
+    """Of session_transformer, on each GPU or on the CPU, so that they compute at the same time."""
 
 
 def inner_config(name: str, spec: VersionSpec) -> pb.ModelConfig:
@@ -75,9 +77,10 @@ def inner_config(name: str, spec: VersionSpec) -> pb.ModelConfig:
     config.backend = "onnxruntime"
     config.version_policy.latest.num_versions = SERVED_VERSIONS
     config.dynamic_batching.max_queue_delay_microseconds = QUEUE_DELAY_US
-    on_gpu = spec.device == "gpu" and name == SESSION_TRANSFORMER
+    is_transformer = name == SESSION_TRANSFORMER
+    on_gpu = spec.device == "gpu" and is_transformer
     kind = pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU
-    config.instance_group.add(count=1, kind=kind)
+    config.instance_group.add(count=spec.instances if is_transformer else 1, kind=kind)
     for batch_size in WARMUP_BATCH_SIZES:
         _add_warmup(config, batch_size)
     return config

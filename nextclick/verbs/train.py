@@ -9,6 +9,8 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from nextclick.report import JsonOption, console, write_json
+from nextclick.stack.addresses import TRITON, apply_to_environment
+from nextclick.verbs.export import publish
 
 if TYPE_CHECKING:
     from training.train import EpochReport, TrainingResult
@@ -23,39 +25,59 @@ def run(
     resume: str | None = typer.Option(
         None, metavar="RUN", help="Continue this interrupted run (`newest`: the newest one)."
     ),
+    export: bool = typer.Option(False, "--export", help="Then publish the run, as `nextclick export` does."),
     json_file: JsonOption = None,
 ) -> None:
     """Train on the event archive with early stopping; the run is left in RUNS_PATH for `evaluate` and `export`.
 
-    Example: `nextclick train --recipe default --json metrics.json`
+    Several processes train one model together when torchrun starts them; they must share RUNS_PATH.
+
+    Example: `nextclick train --recipe default --json metrics.json`;
+    on two GPUs `torchrun --nproc-per-node=2 -m nextclick train`
     """
     from training.config import recipe as find_recipe
+    from training.distributed import is_first_process
+    from training.errors import FirstProcessError
     from training.settings import TrainingSettings
     from training.train import train
 
+    speaks = is_first_process()
+    if export and speaks:
+        apply_to_environment(require=(TRITON,))  # better known before hours of training than after
     given = {"archive_path": archive, "items_path": items}
     settings = TrainingSettings.model_validate({name: value for name, value in given.items() if value is not None})
-    with EpochBar() as bar:
-        result = train(
-            find_recipe(recipe),
-            settings,
-            progress=bar.advance,
-            run_name=None if resume == "newest" else resume,
-            resume=resume is not None,
-        )
+    try:
+        with EpochBar(shown=speaks) as bar:
+            result = train(
+                find_recipe(recipe),
+                settings,
+                progress=bar.advance,
+                run_name=None if resume == "newest" else resume,
+                resume=resume is not None,
+            )
+    except FirstProcessError as error:
+        raise typer.Exit(1) from error  # said once, by the first
+    if not speaks:
+        return
     print_result(result)
-    write_json(json_file, {"run": result.run.name, **_numbers(result)})
+    numbers = {"run": result.run.name, **_numbers(result)}
+    if export:
+        with console.status("exporting") as line:
+            numbers["version"] = publish(result.run.name, line.update)
+        console.print(f"version {numbers['version']} is served", highlight=False)
+    write_json(json_file, numbers)
 
 
 class EpochBar:
     """A progress bar over epochs with the loss and the validation figure beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, shown: bool = True) -> None:
         self._progress = Progress(
             *Progress.get_default_columns()[:-1],
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
             console=console,
+            disable=not shown,
         )
         self._task = self._progress.add_task("training", total=None, note="preparing data")
 

@@ -9,6 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from tritonclient.grpc import model_config_pb2 as pb
 
 from feature_repo.schema import (
     ENSEMBLE,
@@ -88,6 +89,17 @@ def test_versions_count_up_and_old_ones_go(
     assert versions == [5, 6, 7, 8]
     for name in ALL_MODELS:
         assert {path.name for path in (tmp_path / name).iterdir() if path.is_dir()} == {"6", "7", "8"}
+
+
+def test_the_settings_say_where_triton_runs_it_and_how_often(
+    settings: TrainingSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.export.build_graphs", lambda run: {})  # only the configuration matters here
+    monkeypatch.setenv("TRITON_DEVICE", "gpu")
+    monkeypatch.setenv("TRITON_INSTANCES", "2")
+    export(TrainingSettings(nextclick_home=settings.nextclick_home, model_repository=tmp_path))
+    (group,) = from_pbtxt((tmp_path / SESSION_TRANSFORMER / "config.pbtxt").read_text()).instance_group
+    assert (group.count, group.kind) == (2, pb.ModelInstanceGroup.KIND_GPU)
 
 
 def test_an_export_that_fails_leaves_the_ensemble_as_it_was(

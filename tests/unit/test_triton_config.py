@@ -84,6 +84,15 @@ def test_only_the_transformer_moves_to_the_gpu() -> None:
     assert set(kinds.values()) == {pb.ModelInstanceGroup.KIND_CPU}
 
 
+def test_the_number_of_instances_is_the_transformers_alone() -> None:
+    for device in ("cpu", "gpu"):
+        configs = all_configs(VersionSpec(1, "", device=device, instances=3))
+        counts = {name: [group.count for group in configs[name].instance_group] for name in ALL_MODELS}
+        assert counts.pop(SESSION_TRANSFORMER) == [3]
+        assert counts.pop(ENSEMBLE) == []
+        assert set(map(tuple, counts.values())) == {(1,)}
+
+
 def test_readme_table_is_fresh_and_staleness_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert main(["--check"]) == 0
     stale = tmp_path / "README.md"

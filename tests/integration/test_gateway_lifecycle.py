@@ -1,4 +1,4 @@
-"""What the gateway says over HTTP to a Kubernetes that cannot ask a gRPC port with TLS."""
+"""What the gateway does for the cluster around it: HTTP probes beside gRPC with TLS, connections that do not last."""
 
 import asyncio
 import socket
@@ -6,6 +6,10 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
+import grpc
+
+from serving.proto import recommender_pb2 as pb
+from serving.proto.recommender_pb2_grpc import RecommenderStub
 from serving.server import Gateway
 from serving.settings import ServingSettings
 
@@ -54,3 +58,19 @@ async def test_it_is_no_longer_ready_while_it_stops(stack: Any) -> None:
         assert (await asyncio.to_thread(get, gateway, "/healthz"))[0] == 200
     finally:
         await stopping
+
+
+async def test_callers_are_asked_to_connect_anew_and_lose_no_call(stack: Any) -> None:
+    ask = pb.RecommendRequest(session_id="s")
+    async with (
+        Gateway(settings(stack.redis_url, max_connection_age_seconds=0.2)) as gateway,
+        grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}") as channel,
+    ):
+        stub = RecommenderStub(channel)
+        for _ in range(100):  # several ages, each with calls in flight at its end
+            await asyncio.gather(*(stub.Recommend(ask, timeout=20) for _ in range(8)))
+        # Without calls the gateway ends the connection too: nothing else happens on this channel.
+        async with asyncio.timeout(20):
+            while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+                await channel.wait_for_state_change(state)
+        await stub.Recommend(ask, timeout=20)
