@@ -136,7 +136,7 @@ def _device(name: str, local_rank: int) -> torch.device:
 
 @contextmanager
 def _explained(
-    problem: str = "a process that trains with this one is gone: see what it said, then resume",
+    problem: str = LOST,
 ) -> Iterator[None]:
     try:
         yield
