@@ -135,9 +135,7 @@ def _device(name: str, local_rank: int) -> torch.device:
 
 
 @contextmanager
-def _explained(
-    problem: str = LOST,
-) -> Iterator[None]:
+def _explained(problem: str = LOST) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # torch.distributed's errors are no narrower

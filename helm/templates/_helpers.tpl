@@ -1,4 +1,5 @@
-{{/* Call with the root context and the component: (list . "gateway"). */}}
+{{/* Names and labels. Call with the root context and the component: (list . "gateway"). */}}
+
 {{- define "nextclick.name" -}}
 {{- $root := index . 0 -}}
 {{- printf "%s-%s" (trunc 40 $root.Release.Name | trimSuffix "-") (index . 1) -}}
@@ -19,52 +20,35 @@ app.kubernetes.io/managed-by: {{ $root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* An image of ours: (list . .Values.image). */}}
 {{- define "nextclick.image" -}}
-{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) | quote }}
+{{- $image := index . 1 -}}
+{{ printf "%s:%s" $image.repository ($image.tag | default (index . 0).Chart.AppVersion) | quote }}
 {{- end -}}
 
-{{- define "nextclick.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-seccompProfile:
-  type: RuntimeDefault
+{{/* Where Triton is, for those who call it. gRPC balances over every address behind the headless Service. */}}
+{{- define "nextclick.tritonUrl" -}}
+{{- if .Values.triton.enabled -}}
+{{- printf "dns:///%s:%d" (include "nextclick.name" (list . "triton-pods")) (int .Values.triton.grpcPort) -}}
+{{- else -}}
+{{- .Values.triton.externalUrl -}}
+{{- end -}}
 {{- end -}}
 
-{{- define "nextclick.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{- define "nextclick.archivePath" -}}
+{{- .Values.storage.archive.url | default "/archive" -}}
 {{- end -}}
 
-{{/* What every component reads. Both addresses may hold passwords, so they come from the Secret. */}}
-{{- define "nextclick.sharedEnvironment" -}}
-- name: NEXTCLICK_HOME
-  value: /var/lib/nextclick
-- name: REDIS_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.existingSecret | quote }}
-      key: REDIS_URL
-- name: REGISTRY_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.existingSecret | quote }}
-      key: REGISTRY_URL
+{{/* The model repository as Triton and training see it. */}}
+{{- define "nextclick.modelRepository" -}}
+{{- $models := .Values.storage.models -}}
+{{- if eq $models.kind "url" -}}{{ $models.url }}
+{{- else if eq $models.kind "image" -}}{{ $models.path }}
+{{- else -}}/models
+{{- end -}}
 {{- end -}}
 
-{{- define "nextclick.volumeMounts" -}}
-- name: home
-  mountPath: /var/lib/nextclick
-- name: tmp
-  mountPath: /tmp
-{{- end -}}
-
-{{- define "nextclick.volumes" -}}
-- name: home
-  emptyDir: {}
-- name: tmp
-  emptyDir: {}
+{{/* A claim's name: (list . "archive" .Values.storage.archive). */}}
+{{- define "nextclick.claim" -}}
+{{- (index . 2).existingClaim | default (include "nextclick.name" (list (index . 0) (index . 1))) -}}
 {{- end -}}

@@ -1,0 +1,170 @@
+"""Alerts and what they are made of: metrics that are exported, labels that occur, words that help."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from feature_repo.schema import SESSION_TRANSFORMER
+from nextclick.stack.addresses import Addresses
+from serving.metrics import GatewayMetrics
+from serving.proto.recommender_pb2 import DegradedReason
+from streaming.metrics import StreamingMetrics
+from tests.chart.exported_metrics import every_name, unknown
+from tests.chart.promql import matchers, metric_names
+from tests.chart.rendering import COMPONENT, objects
+
+ON = ("metrics.rules.enabled=true", "metrics.monitors.enabled=true")
+Object = dict[str, Any]
+
+
+def rules(*settings: str, scenario: str = "") -> list[Object]:
+    [rule] = [item for item in objects(scenario, *ON, *settings) if item["kind"] == "PrometheusRule"]
+    return [alert for group in rule["spec"]["groups"] for alert in group["rules"]]
+
+
+def expression(alert: str, *settings: str) -> str:
+    [found] = [rule["expr"] for rule in rules(*settings) if rule["alert"] == alert]
+    return str(found)
+
+
+def values_of(label: str) -> Iterator[str]:
+    """What alerts compare a label with, alternatives one by one."""
+    for rule in rules():
+        for name, _, value in matchers(rule["expr"]):
+            if name == label:
+                yield from value.split("|")
+
+
+def test_the_names_in_an_expression_are_told_from_functions_labels_and_words() -> None:
+    expr = (
+        'sum by (le, pod) (rate(a_bucket{b="c{}", d=~"e|f"}[5m])) / on (g) group_left (h) i:j > 1e6 and absent(up == 1)'
+    )
+    assert metric_names(expr) == {"a_bucket", "i:j", "up"}
+    assert list(matchers(expr)) == [("b", "=", "c{}"), ("d", "=~", "e|f")]
+
+
+def test_every_metric_of_an_alert_is_exported(stack: Addresses) -> None:
+    named = {name for rule in rules() for name in metric_names(rule["expr"])}
+    assert len(named) >= 12
+    assert unknown(named, every_name(stack)) == []
+
+
+def test_every_alert_says_what_is_wrong_what_to_do_and_how_urgent_it_is() -> None:
+    for rule in rules():
+        assert rule["labels"]["severity"] in ("critical", "warning")
+        assert rule["annotations"].keys() == {"summary", "description"}
+        assert len(rule["annotations"]["description"]) > 60
+        assert re.fullmatch(r"\d+m", rule["for"])
+
+
+def test_alerts_have_names_of_their_own() -> None:
+    names = [(rule["alert"], rule["labels"].get("component")) for rule in rules()]
+    assert len(names) == len(set(names))
+
+
+def test_alerts_look_at_the_jobs_that_the_monitors_make() -> None:
+    """Prometheus calls what a PodMonitor finds by the namespace and name of the PodMonitor."""
+    rendered = objects("", *ON)
+    [rule] = [item for item in rendered if item["kind"] == "PrometheusRule"]
+    namespace = rule["spec"]["groups"][0]["name"].split(".")[0]
+    jobs = {f"{namespace}/{item['metadata']['name']}" for item in rendered if item["kind"] == "PodMonitor"}
+    asked = [value for alert in rules() for label, _, value in matchers(alert["expr"]) if label == "job"]
+    assert len(asked) > 20
+    for value in asked:
+        assert any(re.fullmatch(value, job) for job in jobs), value
+
+
+def test_every_component_with_metrics_is_watched_and_missed_when_it_is_gone() -> None:
+    rendered = objects("", *ON)
+    deployments = {item["metadata"]["labels"][COMPONENT]: item for item in rendered if item["kind"] == "Deployment"}
+    monitors = {item["metadata"]["labels"][COMPONENT]: item for item in rendered if item["kind"] == "PodMonitor"}
+    missed = {rule["labels"]["component"] for rule in rules() if rule["alert"] == "NextclickAbsent"}
+    assert monitors.keys() == deployments.keys() == missed
+    for component, monitor in monitors.items():
+        template = deployments[component]["spec"]["template"]
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+        [endpoint] = monitor["spec"]["podMetricsEndpoints"]
+        [container] = template["spec"]["containers"]
+        assert endpoint["port"] in [port["name"] for port in container["ports"]]
+
+
+def test_alerts_compare_codes_reasons_and_models_with_ones_that_exist() -> None:
+    codes = set(values_of("code"))
+    assert codes
+    assert codes <= {code.name for code in grpc.StatusCode}
+    [degraded] = [
+        value for label, _, value in matchers(expression("NextclickGatewayDegraded")) if label == "degraded_reason"
+    ]
+    reasons = set(DegradedReason.keys())
+    faults = {name for name in reasons if re.fullmatch(degraded, name)}
+    assert reasons - faults == {"DEGRADED_REASON_UNSPECIFIED", "SESSION_MISSING", "SESSION_STALE"}
+    assert set(values_of("model")) == {SESSION_TRANSFORMER}
+
+
+@pytest.mark.parametrize(
+    ("metric", "metrics", "alert", "setting"),
+    [
+        ("nextclick_gateway_latency_seconds", GatewayMetrics, "NextclickGatewayLatencyFastBurn", "latencySeconds"),
+        ("nextclick_event_visible_seconds", StreamingMetrics, "NextclickFreshness", "freshnessSeconds"),
+    ],
+)
+def test_a_threshold_lies_where_its_histogram_can_tell(
+    metric: str, metrics: type[GatewayMetrics | StreamingMetrics], alert: str, setting: str
+) -> None:
+    """A quantile is never above the last finite bucket, so an alert there would stay silent."""
+    built = metrics()
+    if isinstance(built, GatewayMetrics):
+        built.observe("Recommend", "OK", "", 0.01)
+    families = {each.name: each for each in text_string_to_metric_families(generate_latest(built.registry).decode())}
+    bounds = [float(sample.labels["le"]) for sample in families[metric].samples if "le" in sample.labels]
+    last = sorted(bounds)[-2]
+    threshold = float(re.findall(r"> ([\d.]+)", expression(alert))[0])
+    assert 0 < threshold < last
+    assert f"> {last / 2:g}" in expression(alert, f"metrics.rules.{setting}={last / 2:g}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "alert"),
+    [
+        ("lagMessages=7777", "NextclickConsumerLag"),
+        ("errorRatio=0.7777", "NextclickGatewayErrors"),
+        ("degradedRatio=0.7777", "NextclickGatewayDegraded"),
+        ("queueMicroseconds=7777", "NextclickTritonQueue"),
+        ("gpuMemoryRatio=0.7777", "NextclickGpuMemory"),
+    ],
+)
+def test_a_threshold_can_be_set(setting: str, alert: str) -> None:
+    assert "7777" not in expression(alert)
+    assert "7777" in expression(alert, f"metrics.rules.{setting}")
+
+
+def test_large_thresholds_are_written_out() -> None:
+    assert "> 25000000" in expression("NextclickConsumerLag", "metrics.rules.lagMessages=25000000")
+
+
+def test_what_does_not_run_raises_no_alarm() -> None:
+    off = ("triton.enabled=false", "triton.externalUrl=triton:8001", "archive.enabled=false", "training.enabled=false")
+    names = {rule["alert"] for rule in rules(*off)}
+    assert names.isdisjoint({"NextclickTritonQueue", "NextclickGpuMemory", "NextclickArchiveLag", "NextclickJobFailed"})
+    absent = {rule["labels"]["component"] for rule in rules(*off) if rule["alert"] == "NextclickAbsent"}
+    assert absent == {"gateway", "streaming", "catalogue"}
+    on_cpus = ("triton.gpu.count=0", "triton.instanceGroup.kind=cpu")
+    assert "NextclickGpuMemory" not in {rule["alert"] for rule in rules(*on_cpus)}
+
+
+def test_monitors_and_alerts_wait_to_be_asked_for() -> None:
+    kinds = {item["kind"] for item in objects("")}
+    assert kinds.isdisjoint({"PodMonitor", "ServiceMonitor", "PrometheusRule"})
+
+
+def test_monitors_and_alerts_carry_the_labels_that_prometheus_looks_for() -> None:
+    settings = ("metrics.rules.labels.release=prometheus", "metrics.monitors.labels.release=prometheus")
+    rendered = objects("", *ON, *settings)
+    watched = [item for item in rendered if item["kind"] in ("PodMonitor", "PrometheusRule")]
+    assert len(watched) == 6
+    assert all(item["metadata"]["labels"]["release"] == "prometheus" for item in watched)

@@ -1,0 +1,27 @@
+"""The Job that brings the registry up to date before the pods that share it."""
+
+from tests.chart.rendering import objects, of
+
+HOOK = "helm.sh/hook"
+
+
+def test_it_runs_before_an_install_and_before_an_upgrade_with_an_account_that_is_there() -> None:
+    job, account = (of("tls", kind, "migration")["metadata"]["annotations"] for kind in ("Job", "ServiceAccount"))
+    assert job[HOOK] == account[HOOK] == "pre-install,pre-upgrade"
+    assert int(account["helm.sh/hook-weight"]) < int(job.get("helm.sh/hook-weight", 0))
+
+
+def test_nothing_of_it_is_left_once_it_has_succeeded() -> None:
+    for kind in ("Job", "ServiceAccount"):
+        policy = of("tls", kind, "migration")["metadata"]["annotations"]["helm.sh/hook-delete-policy"]
+        assert policy == "before-hook-creation,hook-succeeded"
+
+
+def test_it_mounts_nothing_that_the_release_itself_brings() -> None:
+    volumes = of("tls", "Job", "migration")["spec"]["template"]["spec"]["volumes"]
+    assert {kind for volume in volumes for kind in volume.keys() - {"name"}} == {"emptyDir", "secret"}
+
+
+def test_without_a_registry_to_share_there_is_none() -> None:
+    for rendered in (objects("minimal"), objects("embedded"), objects("tls", "migration.enabled=false")):
+        assert "migration" not in {item["metadata"]["labels"]["app.kubernetes.io/component"] for item in rendered}

@@ -1,0 +1,101 @@
+"""The schema of the values: closed everywhere, and readable where it refuses."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import CHART, SCENARIOS, helm, refusal, template
+
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+REFUSED = [
+    (("gateway.replicas=-1",), "/gateway/replicas"),
+    (("gatway.replicas=1",), "gatway"),
+    (("gateway.replica=1",), "replica"),
+    (('gateway.replicas="two"',), "/gateway/replicas"),
+    (("gateway.port=80",), "/gateway/port"),
+    (("gateway.service.type=ExternalName",), "/gateway/service/type"),
+    (("gateway.podDisruptionBudget.maxUnavailable=0",), "/gateway/podDisruptionBudget/maxUnavailable"),
+    (('gateway.tolerations=[{}, {"kee": "gpu"}]',), "kee"),
+    (('gateway.affinity={"nodeAfinity": {}}',), "nodeAfinity"),
+    (("gateway.tls.enabled=true", "gateway.tls.certManager.enabled=true"), "/gateway/tls/certManager/issuerName"),
+    (("gateway.tls.certManager.enabled=true", "gateway.tls.certManager.issuerName=x"), "/gateway/tls/enabled"),
+    (("image.tag=latest",), "/image/tag"),
+    (("kafka.bootstrapServers=kafka",), "/kafka/bootstrapServers"),
+    (("kafka.security.protocol=SASL_SSL",), "/kafka/security/saslMechanism"),
+    (("kafka.security.saslMechanism=PLAIN",), "/kafka/security/saslMechanism"),
+    (("kafka.security.tlsSecret=ca",), "/kafka/security/tlsSecret"),
+    (("kafka.security.protocol=SSL", "kafka.security.clientCertificate=true"), "/kafka/security/tlsSecret"),
+    (("kafka.embedded.enabled=true", "kafka.security.protocol=SSL"), "/kafka/security/protocol"),
+    (("kafka.topicPartitions=65",), "/kafka/topicPartitions"),
+    (("kafka.replicationFactor=0",), "/kafka/replicationFactor"),
+    (("redis.existingSecret=",), "/redis/existingSecret"),
+    (("redis.existingSecret=redis://:pw@redis",), "/redis/existingSecret"),
+    (("redis.embedded.enabled=true", "redis.tlsSecret=ca"), "/redis/tlsSecret"),
+    (("storage.models.kind=url",), "/storage/models/url"),
+    (("storage.archive.url=s3://user:password@bucket",), "/storage/archive/url"),
+    (("storage.archive.url=s3://bucket", "training.itemsFile=items.parquet"), "/training/itemsFile"),
+    (("storage.runs.size=20 gigabytes",), "/storage/runs/size"),
+    (("triton.gpu.count=0",), "/triton/gpu/count"),
+    (('triton.resources.limits={"memory": "8Gi", "nvidia.com/gpu": 1}',), "nvidia.com/gpu"),
+    (('triton.resources.limits={"nvidia.com/gpu": 1}',), "nvidia.com/gpu"),
+    (('triton.resources.limits={"memory": null}',), "memory"),
+    (('gateway.resources.requests={"cpu": null}',), "cpu"),
+    (("triton.enabled=false",), "/triton/externalUrl"),
+    (("triton.externalUrl=triton:8001",), "/triton/externalUrl"),
+    (("training.runId=Big_Run",), "/training/runId"),
+    (("training.schedule=daily",), "/training/schedule"),
+    (("metrics.rules.errorRatio=2",), "/metrics/rules/errorRatio"),
+    (('networkPolicy.kafka=[{"ipBlok": {}}]',), "ipBlok"),
+]
+COMPARED = [
+    (("gateway.autoscaling.enabled=true", "gateway.autoscaling.maxReplicas=1"), "gateway.autoscaling"),
+    (("streaming.autoscaling.enabled=true", "streaming.autoscaling.maxReplicas=13"), "kafka.topicPartitions"),
+    (("gateway.podDisruptionBudget.maxUnavailable=2",), "gateway.podDisruptionBudget.maxUnavailable"),
+    (("gateway.port=9464",), "gateway.metricsPort"),
+    (("triton.httpPort=8001",), "triton.grpcPort"),
+]
+
+
+def parts(schema: object) -> Iterator[dict[str, Any]]:
+    if isinstance(schema, dict):
+        yield schema
+    for child in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        yield from parts(child)
+
+
+def test_every_object_is_closed_or_holds_words_of_the_users_own() -> None:
+    closed = [part for part in parts(SCHEMA) if part.get("type") == "object"]
+    assert len(closed) > 50
+    for part in closed:
+        assert part["additionalProperties"] in (False, {"type": "string"}), part
+
+
+def test_every_value_of_the_chart_is_described_and_nothing_else_is() -> None:
+    """Else a misspelt key in the schema would refuse what values.yaml says."""
+    for part in parts(SCHEMA):
+        assert set(part.get("required", ())) <= part.get("properties", part.get("required", {})).keys() | {
+            name for name in part.get("required", ()) if "if" not in part
+        }
+    done = template("")
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_in_the_schema_is_left_unused() -> None:
+    text = json.dumps(SCHEMA)
+    for name in SCHEMA["definitions"]:
+        assert f'"#/definitions/{name}"' in text, name
+
+
+@pytest.mark.parametrize(("settings", "named"), [*REFUSED, *COMPARED], ids=lambda value: str(value)[:60])
+def test_values_that_cannot_work_are_refused_by_name(settings: tuple[str, ...], named: str) -> None:
+    message = refusal(*settings)
+    assert named in message
+    assert len(message.splitlines()) < 12
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_helm_finds_no_fault_with_a_scenario(scenario: str) -> None:
+    done = helm("lint", "--strict", str(CHART), "--kube-version=1.33.0", f"--values={CHART}/ci/{scenario}-values.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
