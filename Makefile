@@ -14,7 +14,7 @@ SERVICES := serving/proto/recommender.proto
 .PHONY: help install demo test lint format generate lock up down clean
 
 help: ## print this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## set up .venv from requirements.lock
 
@@ -24,12 +24,27 @@ demo: $(INSTALLED) ## from public data to measured recommendations, in minutes
 test: $(INSTALLED) ## start the local stack once and run every test
 	$(BIN)/pytest
 
+.PHONY: cluster-tools test-cluster
+cluster-tools: $(INSTALLED) ## build Helm and a Kubernetes control plane from Go modules, once
+	$(BIN)/python -m tests.cluster.tools
+
+test-cluster: cluster-tools ## the chart on a real Kubernetes API
+	NEXTCLICK_REQUIRE_CLUSTER=1 $(BIN)/pytest tests/cluster
+
+.PHONY: images test-images
+images: $(INSTALLED) ## build the container images (root, buildah, mmdebstrap); TRAINING=1 the one for training as well
+	$(BIN)/python -m tests.images.build services $(if $(TRAINING),training)
+
+test-images: images ## start every container as the chart describes it
+	NEXTCLICK_REQUIRE_CLUSTER=1 $(if $(TRAINING),NEXTCLICK_TRAINING_IMAGE=1) $(BIN)/pytest tests/images
+
 lint: $(INSTALLED) ## ruff, mypy, import-linter, generated files are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m training.triton_config --check
+	$(BIN)/python helm/readme.py --check
 	$(MAKE) --no-print-directory check-proto
 
 format: $(INSTALLED) ## format and fix what can be fixed
@@ -40,6 +55,7 @@ generate: $(INSTALLED) ## write the generated files anew
 	$(PROTOC) --python_out=. --pyi_out=. $(PROTO)
 	$(PROTOC) --grpc_python_out=. $(SERVICES)
 	$(BIN)/python -m training.triton_config --write
+	$(BIN)/python helm/readme.py --write
 
 .PHONY: check-proto
 check-proto: $(INSTALLED)
@@ -50,9 +66,15 @@ check-proto: $(INSTALLED)
 	  cmp "$$fresh/$$file" "$$file" || { echo "run 'make generate' and commit"; exit 1; }; \
 	done && echo "generated files are fresh"
 
-lock: $(UV) ## resolve pyproject.toml anew into requirements.lock
-	$(UV) pip compile pyproject.toml --group dev --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-annotate --upgrade --output-file requirements.lock
+COMPILE := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+REMOTE := --extra s3 --extra gcs --extra postgres
+
+lock: $(UV) ## resolve pyproject.toml anew into requirements.lock and, of the same versions, those of the images
+	$(COMPILE) --extra all --group dev --upgrade --output-file requirements.lock
+# Feast asks for SQLAlchemy's mypy plug-in, which nothing runs.
+	$(COMPILE) --constraints requirements.lock $(REMOTE) --no-emit-package mypy --output-file requirements-services.lock
+	$(COMPILE) --constraints requirements.lock $(REMOTE) --extra training --no-emit-package mypy \
+	  --output-file requirements-training.lock
 
 up: $(INSTALLED) ## start Kafka, Redis and Triton on this machine
 	$(BIN)/nextclick up
