@@ -14,6 +14,7 @@ from rich.markup import escape
 from feature_repo.errors import NextclickError
 from feature_repo.logs import LogSettings, set_up_logs
 from feature_repo.settings import settings_problem
+from nextclick.extras import extra_of
 from nextclick.verbs import (
     archive,
     backfill,
@@ -76,6 +77,11 @@ def app() -> None:
         sys.exit(1)
     except ValidationError as error:
         explain(settings_problem(error))
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        if (extra := extra_of(error)) is None:
+            raise
+        explain(f"{error.name} is not installed here: run `pip install 'nextclick[{extra}]'`")
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
