@@ -23,13 +23,13 @@ def main() -> int:
     except NextclickError as error:
         print(error, file=sys.stderr)
         return 1
-    except (SQLAlchemyError, ImportError) as error:
+    except ModuleNotFoundError as error:
+        print(f"{error.name} is not installed here: REGISTRY_URL names a database that needs it", file=sys.stderr)
+        return 1
+    except SQLAlchemyError as error:
         # Its text may repeat the URL with the password in it: the kind of error has to do.
-        print(
-            f"the registry at REGISTRY_URL cannot be used ({type(error).__name__}): is its database up, and is the "
-            "driver that the URL names installed?",
-            file=sys.stderr,
-        )
+        kind = type(error).__name__
+        print(f"the registry at REGISTRY_URL cannot be used ({kind}): is its database up?", file=sys.stderr)
         return 1
     print("feature definitions applied" if changed else "feature definitions were up to date")
     return 0

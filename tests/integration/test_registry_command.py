@@ -40,5 +40,5 @@ def test_a_registry_out_of_reach_is_one_line_without_the_password(tmp_path: Path
 def test_a_missing_driver_is_one_line(tmp_path: Path) -> None:
     result = run(NEXTCLICK_HOME=str(tmp_path), REGISTRY_URL="oracle://user:hunter2@127.0.0.1/feast")
     assert result.returncode == 1
-    assert "driver" in result.stderr.splitlines()[-1]
+    assert "is not installed here: REGISTRY_URL" in result.stderr.splitlines()[-1]
     assert "hunter2" not in result.stderr
