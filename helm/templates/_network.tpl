@@ -46,8 +46,8 @@
 {{- else -}}
 {{ include "nextclick.egressTo" (list $policy.kafka $policy.ports.kafka) }}
 {{- if eq .Values.kafka.security.saslMechanism "OAUTHBEARER" }}
-# Where OAUTHBEARER gets its tokens: the address stands in a Secret, so any on the port of https.
-{{ include "nextclick.egressTo" (list nil (list 443)) }}
+# Where OAUTHBEARER gets its tokens.
+{{ include "nextclick.egressTo" (list $policy.oauth $policy.ports.oauth) }}
 {{- end }}
 {{- end }}
 {{- end -}}

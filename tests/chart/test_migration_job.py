@@ -1,6 +1,6 @@
 """The Job that brings the registry up to date before the pods that share it."""
 
-from tests.chart.rendering import objects, of
+from tests.chart.rendering import environment, objects, of
 
 HOOK = "helm.sh/hook"
 
@@ -19,7 +19,14 @@ def test_nothing_of_it_is_left_once_it_has_succeeded() -> None:
 
 def test_it_mounts_nothing_that_the_release_itself_brings() -> None:
     volumes = of("tls", "Job", "migration")["spec"]["template"]["spec"]["volumes"]
-    assert {kind for volume in volumes for kind in volume.keys() - {"name"}} == {"emptyDir", "secret"}
+    assert {kind for volume in volumes for kind in volume.keys() - {"name"}} == {"emptyDir"}
+
+
+def test_it_needs_the_registry_and_no_online_store() -> None:
+    [container] = of("tls", "Job", "migration")["spec"]["template"]["spec"]["containers"]
+    names = environment(container).keys()
+    assert "REGISTRY_URL" in names
+    assert not {name for name in names if name.startswith(("REDIS_", "KAFKA_"))}
 
 
 def test_without_a_registry_to_share_there_is_none() -> None:

@@ -193,6 +193,9 @@ def test_tokens_for_kafka_are_fetched_over_https() -> None:
     for component in ("streaming", "catalogue", "archive", "compaction"):
         egress = policies(objects("", *settings))[component]["egress"]
         assert {"ports": [{"protocol": "TCP", "port": 443}]} in egress
+        named = ("networkPolicy.oauth[0].ipBlock.cidr=10.0.0.0/8", "networkPolicy.ports.oauth[0]=8443")
+        egress = policies(objects("", *settings, *named))[component]["egress"]
+        assert {"ports": [{"protocol": "TCP", "port": 8443}], "to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]} in egress
 
 
 def test_the_migration_is_let_out_before_the_release_is_there() -> None:
