@@ -40,14 +40,6 @@ def values_of(label: str) -> Iterator[str]:
                 yield from value.split("|")
 
 
-def test_the_names_in_an_expression_are_told_from_functions_labels_and_words() -> None:
-    expr = (
-        'sum by (le, pod) (rate(a_bucket{b="c{}", d=~"e|f"}[5m])) / on (g) group_left (h) i:j > 1e6 and absent(up == 1)'
-    )
-    assert metric_names(expr) == {"a_bucket", "i:j", "up"}
-    assert list(matchers(expr)) == [("b", "=", "c{}"), ("d", "=~", "e|f")]
-
-
 def test_every_metric_of_an_alert_is_exported(stack: Addresses) -> None:
     named = {name for rule in rules() for name in metric_names(rule["expr"])}
     assert len(named) >= 12

@@ -72,7 +72,8 @@ def adapter_rules() -> list[Object]:
 def test_the_guide_serves_metrics_that_are_exported_by_pod() -> None:
     for rule in adapter_rules():
         assert rule["resources"]["overrides"].keys() == {"namespace", "pod"}
-        names = metric_names(rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.LabelMatchers>>", ""))
+        query = rule["metricsQuery"].replace("<<.GroupBy>>", "pod").replace("<<.LabelMatchers>>", 'namespace="n"')
+        names = metric_names(query)
         assert names
         assert names <= gateway_names() | {"nv_inference_queue_duration_us", "nv_inference_request_success"}
 
