@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import string
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -103,7 +104,17 @@ def _apply_in_child(settings: SharedSettings) -> None:
 
 
 def _open_and_apply(settings: SharedSettings) -> None:
+    _lighten_feast()
     _apply_definitions(open_feature_store(settings))
+
+
+def _lighten_feast() -> None:
+    """More than half of Feast's import is PyTorch, where that is installed, and what typeguard prepares to check every
+    call. A process that only applies definitions and ends needs neither."""
+    import typeguard
+
+    sys.modules["torch"] = None  # type: ignore[assignment]  # Python's way to say that there is none
+    vars(typeguard)["typechecked"] = lambda target=None, **_: target or (lambda decorated: decorated)
 
 
 def _apply_definitions(store: "FeatureStore") -> None:
