@@ -14,7 +14,8 @@ from streaming.folding import OnlineFold, PartitionBatch
 from streaming.kafka_consumer import POLL_MS, Batch, open_consumer
 from streaming.settings import StreamingSettings
 
-_SILENT_SECONDS = 30.0
+_SILENT_SECONDS = 90.0
+"""Longer than the broker waits for a member that went without a word before it deals its partitions again."""
 
 
 def poll_batches(settings: StreamingSettings, target: int) -> Iterator[Batch]:

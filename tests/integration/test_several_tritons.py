@@ -21,6 +21,7 @@ from nextclick.stack.ports import choose_ports
 from serving.errors import ModelUnavailableError
 from serving.triton import TritonModel
 from tests.integration.planted_ensemble import PlantedEnsemble
+from tests.integration.stage_thread import wait_until
 from tests.integration.tritons import RunningTriton, running_triton
 from tests.planted_sessions import planted_settings
 from training.errors import ExportError
@@ -197,6 +198,11 @@ def requests_at(triton: RunningTriton, name: str) -> int:
     return int(stats.inference_count)
 
 
+def wait_for_requests(tritons: tuple[RunningTriton, ...], name: str, expected: list[int]) -> None:
+    """A Triton counts a request a moment after it has answered it."""
+    wait_until(f"{expected} requests", lambda: [requests_at(triton, name) for triton in tritons] == expected)
+
+
 async def test_requests_are_spread_over_servers_and_newcomers_get_their_share(
     tritons: tuple[RunningTriton, ...], planted: PlantedEnsemble
 ) -> None:
@@ -208,11 +214,11 @@ async def test_requests_are_spread_over_servers_and_newcomers_get_their_share(
     addresses.append(tritons[1].triton_grpc_url)
     await model.check()
     await answers_of(model, 10)
-    assert [requests_at(triton, planted.name) for triton in tritons] == [11, 5]
+    wait_for_requests(tritons, planted.name, [11, 5])
     addresses.pop(0)
     await model.check()
     await answers_of(model, 4)
-    assert [requests_at(triton, planted.name) for triton in tritons] == [11, 9]
+    wait_for_requests(tritons, planted.name, [11, 9])
     await model.close()
 
 
