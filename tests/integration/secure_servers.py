@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import socket
 import ssl
 import subprocess
@@ -266,15 +267,15 @@ def _serve(client: socket.socket, context: ssl.SSLContext, plain: int) -> None:
             context.wrap_socket(client, server_side=True) as inside,
             socket.create_connection(("127.0.0.1", plain)) as to,
         ):
-            back = threading.Thread(target=_pass_on, args=(to, inside), daemon=True)
-            back.start()
             _pass_on(inside, to)
-            back.join()
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65536):
-            target.sendall(data)
-    with suppress(OSError):
-        target.shutdown(socket.SHUT_RDWR)
+def _pass_on(inside: ssl.SSLSocket, to: socket.socket) -> None:
+    """Both ways in one thread, until either side ends: OpenSSL takes one caller of a connection at a time."""
+    while True:
+        readable = [inside] if inside.pending() else select.select([inside, to], [], [])[0]
+        for source in readable:
+            data = source.recv(65536)
+            if not data:
+                return
+            (to if source is inside else inside).sendall(data)
