@@ -1,9 +1,11 @@
 """Tritons of a test's own, started as the chart starts them, beside the one of the stack."""
 
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,13 @@ class RunningTriton:
     process: "subprocess.Popen[bytes]"
 
     def stop(self) -> None:
-        """End it, at once if it does not end by itself."""
+        """End it, at once if it does not end by itself, and with it what a Triton that was killed leaves behind."""
         self.process.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @contextmanager
@@ -44,7 +46,12 @@ def running_triton(home: Path, repository: Path) -> Iterator[RunningTriton]:
     spec = Triton(StackSettings(nextclick_home=home, model_repository=repository)).service()
     with (home / "triton.log").open("wb") as log:
         process = subprocess.Popen(
-            [*spec.argv, *AS_IN_THE_CHART], env=dict(spec.env), cwd=spec.cwd, stdout=log, stderr=log
+            [*spec.argv, *AS_IN_THE_CHART],
+            env=dict(spec.env),
+            cwd=spec.cwd,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a group of its own, its backends included
         )
     running = RunningTriton(spec.address, repository, process)
     try:
