@@ -2,6 +2,7 @@
 
 NextclickError
 ├── OnlineStoreError    it could not be reached or refused the request; the same call may succeed later
+├── RegistryError       Feast's registry cannot be used
 ├── SecretFileError     a file that should hold a secret cannot be read
 ├── ArchiveError        the event archive could not be read or written; the same call may succeed later
 │   └── ArchiveFileGoneError  a file of it went away, as a compaction or an erasure runs: list the files again
@@ -18,6 +19,10 @@ class NextclickError(Exception):
 
 class OnlineStoreError(NextclickError):
     """The online store could not be reached or refused the request; the same call may succeed later."""
+
+
+class RegistryError(NextclickError):
+    """Feast's registry cannot be used."""
 
 
 class SecretFileError(NextclickError):

@@ -2,29 +2,18 @@
 
 import sys
 
-from pydantic import ValidationError
-
-from feature_repo.errors import NextclickError
 from feature_repo.logs import set_up_logs
-from feature_repo.settings import settings_problem
+from feature_repo.process import exit_status
 from serving.server import serve
 from serving.settings import ServingSettings
 
 
-def main() -> int:
-    """Serve until told to stop; exit status 1 and one line with the reason when the gateway cannot start."""
-    try:
-        settings = ServingSettings()
-        set_up_logs(settings)
-        serve(settings)
-    except ValidationError as error:
-        print(settings_problem(error), file=sys.stderr)
-        return 1
-    except NextclickError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+def main() -> None:
+    """Serve until told to stop. Raises what `serve` raises when the gateway cannot start."""
+    settings = ServingSettings()
+    set_up_logs(settings)
+    serve(settings)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

@@ -3,11 +3,8 @@
 import argparse
 import sys
 
-from pydantic import ValidationError
-
-from feature_repo.errors import NextclickError
 from feature_repo.logs import set_up_logs
-from feature_repo.settings import settings_problem
+from feature_repo.process import exit_status
 from streaming.settings import StreamingSettings
 
 
@@ -17,20 +14,12 @@ def main() -> int:
     parser.add_argument("part", choices=["consumer", "catalogue", "archive"])
     parser.add_argument("--verbose", action="store_true", help="one line a batch")
     arguments = parser.parse_args()
-    try:
-        settings = StreamingSettings()
-        set_up_logs(settings, verbose=arguments.verbose)
-        _run(arguments.part, settings)
-    except ValidationError as error:
-        print(settings_problem(error), file=sys.stderr)
-        return 1
-    except NextclickError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(lambda: _start(arguments.part, arguments.verbose))
 
 
-def _run(part: str, settings: StreamingSettings) -> None:
+def _start(part: str, verbose: bool) -> None:
+    settings = StreamingSettings()
+    set_up_logs(settings, verbose=verbose)
     if part == "consumer":
         from streaming.consumer import run_consumer
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -128,11 +129,19 @@ def build() -> Tools:
 def found_or_skipped() -> Tools:
     """The tools for a test, which is skipped without them. Where NEXTCLICK_REQUIRE_CLUSTER is set they are built, or
     waited for where they are being built, and the test fails if that fails."""
-    required = os.environ.get(REQUIRED, "0") not in ("", "0")
     try:
-        return build() if required else find()
+        return build() if _required() else find()
     except NoToolsError as error:
-        (pytest.fail if required else pytest.skip)(str(error))
+        skip_or_fail(str(error))
+
+
+def skip_or_fail(missing: str) -> NoReturn:
+    """Skip the test for want of what is named, or fail it where NEXTCLICK_REQUIRE_CLUSTER is set."""
+    (pytest.fail if _required() else pytest.skip)(missing)
+
+
+def _required() -> bool:
+    return os.environ.get(REQUIRED, "0") not in ("", "0")
 
 
 def _build(target: Path) -> None:

@@ -15,14 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import pytest
-
 from nextclick.stack.install import one_at_a_time
+from tests.cluster.tools import skip_or_fail
 
 PROJECT = Path(__file__).resolve().parents[2]
 IMAGES = ("services", "training")
-REQUIRED = "NEXTCLICK_REQUIRE_CLUSTER"
-"""Environment variable that turns a skip for want of tools into a failure."""
 BUILD_SECONDS = 3600
 
 _PROGRAMS = ("buildah", "mmdebstrap", "unshare", "mount")
@@ -55,9 +52,7 @@ def built_or_skipped(image: str) -> str:
     try:
         require_builder()
     except NoBuilderError as error:
-        if os.environ.get(REQUIRED, "0") not in ("", "0"):
-            pytest.fail(str(error), pytrace=False)
-        pytest.skip(str(error))
+        skip_or_fail(str(error))
     return build(image)
 
 
@@ -108,7 +103,7 @@ def _volumes() -> list[str]:
     trusted = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile or _CERTIFICATES
     packages = Path(os.environ.get("UV_CACHE_DIR") or Path.home() / ".cache" / "uv")
     packages.mkdir(parents=True, exist_ok=True)
-    return [f"--volume={trusted}:{_CERTIFICATES}:ro", f"--volume={packages}:/root/.cache/uv"]
+    return [f"--volume={trusted}:{_CERTIFICATES}:ro", f"--volume={packages}:/var/cache/uv"]
 
 
 def _context_hash(dockerfile: Path) -> str:

@@ -74,7 +74,7 @@ def test_no_tool_of_the_build_and_no_package_of_an_extra_is_in_the_image(service
     assert not [package for package in packages if (site / package).exists()]
     assert not (services_image.root / "opt/uv").exists()
     assert not list((services_image.root / "opt/nextclick/bin").glob("pip*"))
-    assert [file for file in (services_image.root / "root/.cache").rglob("*") if file.is_file()] == []
+    assert [file for file in (services_image.root / "var/cache/uv").rglob("*") if file.is_file()] == []
 
 
 def test_the_image_names_its_user_and_its_command_but_no_entry_point(services_image: MountedImage) -> None:
