@@ -76,7 +76,7 @@ class _RedisCatalogue:
 
     def _write_once(self, batches: Sequence[CatalogueBatch]) -> bool:
         names = [batch.position_name for batch in batches]
-        positions, _ = self._rows.begin(names, [])
+        positions = self._rows.begin(names, []).positions
         changes: dict[str, Change] = {}
         for batch, position in zip(batches, positions, strict=True):
             changes |= {key: change for key, change in batch.changes.items() if change.offset >= position}

@@ -5,7 +5,7 @@ On Redis both speak Feast's own layout directly, in one round trip; with REDIS_U
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -20,7 +20,7 @@ from feature_repo.errors import OnlineStoreError
 from feature_repo.popularity import PopularityShard, merge_popular
 from feature_repo.redis_connection import redis_options
 from feature_repo.redis_layout import Encoded, row_key
-from feature_repo.redis_rows import LAYOUTS, EncodedRow, RedisRows, Wanted
+from feature_repo.redis_rows import LAYOUTS, Begun, EncodedRow, RedisRows, Wanted
 from feature_repo.schema import MAX_POPULAR_SHARDS, Event, Item
 from feature_repo.session import Session
 from feature_repo.settings import SharedSettings
@@ -74,13 +74,13 @@ class Rows(Protocol):
 
     def delete(self, rows: Wanted) -> None: ...
 
-    def begin(self, partitions: Sequence[str], wanted: Wanted) -> tuple[list[int], list[Encoded | None]]: ...
+    def begin(self, partitions: Sequence[str], wanted: Wanted, shared: Wanted = ()) -> Begun: ...
 
-    def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow]) -> bool: ...
+    def send_commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow]) -> Callable[[], bool]: ...
 
     def read_revised(self, wanted: Wanted) -> list[tuple[int, Encoded | None]]: ...
 
-    def swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> list[bool]: ...
+    def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Callable[[], list[bool]]: ...
 
     def close(self) -> None: ...
 

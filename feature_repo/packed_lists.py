@@ -5,6 +5,7 @@ events to add such a one takes many times as long as moving their bytes.
 """
 
 from collections.abc import Sequence
+from operator import add
 from typing import Self
 
 from feature_repo import wire_values
@@ -18,7 +19,7 @@ class PackedLists:
 
     __slots__ = ("_bodies", "_length", "timestamp_ms")
 
-    def __init__(self, bodies: list[bytearray]) -> None:
+    def __init__(self, bodies: list[bytes]) -> None:
         self._bodies = bodies
         times = bodies[TIMES]
         self._length = wire_values.count_varints(times)
@@ -28,19 +29,20 @@ class PackedLists:
     @classmethod
     def of(cls, fields: Sequence[bytes | None]) -> Self | None:
         """None where the values are not laid out as `encoded` does it, which another writer of the store may do."""
-        bodies = [
-            wire_values.int64_list_body(field) if place == TIMES else wire_values.string_list_body(field)
-            for place, field in enumerate(fields)
-            if field is not None
-        ]
-        known = [body for body in bodies if body]
-        return cls(known) if len(known) == len(fields) else None
+        bodies: list[bytes] = []
+        for place, field in enumerate(fields):
+            of_field = wire_values.int64_list_body if place == TIMES else wire_values.string_list_body
+            body = of_field(field) if field else None
+            if not body:
+                return None
+            bodies.append(body)
+        return cls(bodies)
 
     def __len__(self) -> int:
         return self._length
 
     def append(self, timestamp_ms: int, entries: Sequence[bytes], limit: int) -> bool:
-        """Add an event with an entry for each list; the oldest leaves a list of `limit`.
+        """Add an event with an entry for each list, and perhaps more; the oldest leaves a list of `limit`.
 
         False, with nothing done, if it is no newer than all others, or perhaps known by its id.
         """
@@ -48,20 +50,18 @@ class PackedLists:
         if timestamp_ms <= self.timestamp_ms or entries[EVENT_IDS] in bodies[EVENT_IDS]:
             return False
         if self._length == limit:
-            for place, body in enumerate(bodies):
-                del body[
-                    : wire_values.first_varint_size(body) if place == TIMES else wire_values.first_entry_size(body)
-                ]
+            bodies = [
+                body[wire_values.first_varint_size(body) if place == TIMES else wire_values.first_entry_size(body) :]
+                for place, body in enumerate(bodies)
+            ]
         else:
             self._length += 1
-        for body, entry in zip(bodies, entries, strict=True):
-            body += entry
+        self._bodies = list(map(add, bodies, entries))
         self.timestamp_ms = timestamp_ms
         return True
 
     def encoded(self) -> list[bytes]:
         """The values that the store keeps."""
-        return [
-            wire_values.int64_list(body) if place == TIMES else wire_values.string_list(body)
-            for place, body in enumerate(self._bodies)
-        ]
+        values = wire_values.string_lists(self._bodies)
+        values[TIMES] = wire_values.int64_list(self._bodies[TIMES])
+        return values

@@ -48,7 +48,8 @@ class PopularityShard:
         if age > _MOVE_AFTER:
             age = self._move_landmark(timestamp_ms)
         self._scores[item_id] = self._scores.get(item_id, 0.0) + 2.0**age
-        self._newest_ms = max(self._newest_ms, timestamp_ms)
+        if timestamp_ms > self._newest_ms:
+            self._newest_ms = timestamp_ms
         if len(self._scores) > 2 * MAX_POPULAR_ITEMS:
             self._scores = {kept: self._scores[kept] for kept in _best_first(self._scores)[:MAX_POPULAR_ITEMS]}
 

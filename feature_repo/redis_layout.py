@@ -6,6 +6,7 @@ this file to what `feast.infra.online_stores.redis` reads and writes.
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import mmh3
@@ -20,6 +21,8 @@ Encoded = Sequence[bytes | None]
 """The values of a row as the store keeps them, in the order of its view's features, and last its time stamp."""
 
 _STRING = 2  # feast.types.ValueType.STRING
+_UINT32 = struct.Struct("<I")
+_KEY_TAIL = PROJECT.encode()
 
 _SCALARS = {
     "string_val": (2, "STRING"),
@@ -59,16 +62,14 @@ _Value: Any = _build_value_class()
 
 def row_key(view: View, key: str) -> bytes:
     """Redis key of an entity: the entity key of serialization version 3, then the project."""
-    join_key, value = view.join_key.encode(), key.encode()
-    return b"".join(
-        (
-            struct.pack("<III", 1, _STRING, len(join_key)),
-            join_key,
-            struct.pack("<II", _STRING, len(value)),
-            value,
-            PROJECT.encode(),
-        )
-    )
+    value = key.encode()
+    return _key_head(view.join_key) + _UINT32.pack(len(value)) + value + _KEY_TAIL
+
+
+@cache
+def _key_head(join_key: str) -> bytes:
+    name = join_key.encode()
+    return struct.pack("<III", 1, _STRING, len(name)) + name + _UINT32.pack(_STRING)
 
 
 class ViewLayout:

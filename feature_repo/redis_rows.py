@@ -1,9 +1,11 @@
 """Rows in Redis, in Feast's layout, for writers: many in a round trip, and a batch as one transaction.
 
-Commands are packed by hiredis and sent as they are: redis-py's pipeline takes longer over a command than Redis does.
+Commands are packed and replies read by hiredis, on a connection that redis-py has opened: its pipeline takes longer
+over a command, and its `read_response` over a reply, than Redis does.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import hiredis
@@ -23,6 +25,8 @@ LAYOUTS = {view.name: ViewLayout(view) for view in VIEWS}
 _SOCKET_TIMEOUT_SECONDS = 5.0
 _CHUNK = 1000
 """Commands in one round trip where they need not be one transaction: bounds what the server buffers."""
+
+_RECEIVED_BYTES = 1 << 16
 
 _REVISION = "_revision"
 _SWAP = f"""
@@ -55,6 +59,16 @@ class EncodedRow(NamedTuple):
     """Whether the row's life in the store starts anew."""
 
 
+class Begun(NamedTuple):
+    """What is read before a batch is folded."""
+
+    positions: list[int]
+    """0 where there is none."""
+    rows: list[Encoded | None]
+    shared: list[tuple[int, Encoded | None]]
+    """Rows with their revision, as `read_revised`."""
+
+
 class RedisRows:
     """One connection, for one thread. Every method raises OnlineStoreError when Redis is away or refuses."""
 
@@ -67,6 +81,9 @@ class RedisRows:
         )
         self._pool = client.connection_pool
         self._connection: Any = None
+        self._reader = hiredis.Reader()
+        self._owed = 0
+        """Replies to what was sent that nobody has read yet."""
         self._swap_sha = self._expire_sha = b""
 
     def write(self, rows: Sequence[EncodedRow]) -> None:
@@ -86,67 +103,113 @@ class RedisRows:
         for start in range(0, len(rows), _CHUNK):
             self._run(_delete_commands(rows[start : start + _CHUNK]))
 
-    def begin(self, partitions: Sequence[str], wanted: Wanted) -> tuple[list[int], list[Encoded | None]]:
-        """Positions of partitions (0 where there is none) and rows.
+    def begin(self, partitions: Sequence[str], wanted: Wanted, shared: Wanted = ()) -> Begun:
+        """Read positions of partitions, and rows: those `wanted`, and those that other writers `swap` as well.
 
         From here to `commit`, another writer's commit for any of these partitions makes ours return False.
         """
         self._drop_if_dead()
         keys = [_position_key(partition) for partition in partitions]
         commands: list[Command] = [("UNWATCH",), ("WATCH", *keys), ("MGET", *keys)]
-        _, _, positions, *rows = self._run([*commands, *(_read_command(view, key) for view, key in wanted)])
-        return [int(position or 0) for position in positions], [_row_or_none(reply) for reply in rows]
+        commands += (_read_command(view, key) for view, key in wanted)
+        commands += (_read_revised_command(view, key) for view, key in shared)
+        _, _, positions, *rows = self._run(commands)
+        return Begun(
+            [int(position or 0) for position in positions],
+            [_row_or_none(reply) for reply in rows[: len(wanted)]],
+            [_revised(reply) for reply in rows[len(wanted) :]],
+        )
 
     def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()) -> bool:
         """Store rows and positions together, all or nothing; False, and nothing, if another writer was faster.
 
         Commands in `also` belong to the same transaction.
         """
+        return self.send_commit(positions, rows, also)()
+
+    def send_commit(
+        self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()
+    ) -> Callable[[], bool]:
+        """As `commit`; what this returns waits for the answer. Call it once, and such calls in the order of sending."""
         commands: list[Command] = [("MULTI",), *self._write_commands(rows), *also]
         commands += (("SET", _position_key(partition), position) for partition, position in positions.items())
-        answer = self._run([*commands, ("EXEC",)])[-1]
-        for reply in answer or ():
-            if isinstance(reply, redis.RedisError):
-                raise OnlineStoreError(f"Redis: {reply}") from reply
-        return answer is not None
+        sent = self._send([*commands, ("EXEC",)])
+
+        def answer() -> bool:
+            replies = self._receive(sent)[-1]
+            for reply in replies or ():
+                if isinstance(reply, redis.RedisError):
+                    raise OnlineStoreError(f"Redis: {reply}") from reply
+            return replies is not None
+
+        return answer
 
     def read_revised(self, wanted: Wanted) -> list[tuple[int, Encoded | None]]:
-        """Rows with the revision that `swap` asks for, 0 where there is none."""
-        commands: list[Command] = [(*_read_command(view, key), _REVISION) for view, key in wanted]
-        return [(int(reply[-1] or 0), _row_or_none(reply[:-1])) for reply in self._run(commands)]
+        """Rows with the revision that `send_swap` asks for, 0 where there is none."""
+        return [_revised(reply) for reply in self._run([_read_revised_command(view, key) for view, key in wanted])]
 
-    def swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> list[bool]:
-        """Store each row whose stored revision is still the one given, and raise the revision by one; which were."""
-        if not rows:
-            return []
+    def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Callable[[], list[bool]]:
+        """Store each row whose stored revision is still the one given, and raise the revision by one.
+
+        The answer says which were. It is waited for as that of `send_commit`.
+        """
         self._connect()  # for the script's hash
         commands: list[Command] = [
             ("EVALSHA", self._swap_sha, 1, row_key(row.view, row.key), revision, _expiry(row), *_arguments(row))
             for row, revision in zip(rows, revisions, strict=True)
         ]
-        return [bool(reply) for reply in self._run(commands)]
+        sent = self._send(commands)
+        return lambda: [bool(reply) for reply in self._receive(sent)]
 
     def close(self) -> None:
         """Give the connection back."""
         self._disconnect()
 
-    def _run(self, commands: Iterable[Command]) -> list[Any]:
-        """Replies to commands sent in one go; the connection does not outlive an error, nor does what it watched."""
-        packed = [hiredis.pack_command(command) for command in commands]
-        if not packed:
-            return []
-        connection = self._connect()
+    def _run(self, commands: Sequence[Command]) -> list[Any]:
+        """Replies to commands sent in one go."""
+        return self._receive(self._send(commands))
+
+    def _send(self, commands: Sequence[Command]) -> int:
+        """How many replies there will be; the connection does not outlive an error, nor does what it watched."""
+        if commands:
+            connection = self._connect()
+            try:
+                connection.send_packed_command(
+                    [b"".join([hiredis.pack_command(command) for command in commands])], check_health=False
+                )
+            except redis.RedisError as error:
+                self._disconnect()
+                raise OnlineStoreError(f"Redis: {error}") from error
+            self._owed += len(commands)
+        return len(commands)
+
+    def _receive(self, count: int) -> list[Any]:
+        connection = self._connection
+        if connection is None and count:
+            raise OnlineStoreError("Redis: the connection was lost before it had answered")
+        replies: list[Any] = []
         try:
-            connection.send_packed_command([b"".join(packed)], check_health=False)
-            return [connection.read_response() for _ in packed]
-        except redis.RedisError as error:
+            while len(replies) < count:
+                if (reply := self._reader.gets()) is not False:
+                    replies.append(reply)
+                elif data := connection._sock.recv(_RECEIVED_BYTES):
+                    self._reader.feed(data)
+                else:
+                    raise redis.ConnectionError("it has closed the connection")
+            for reply in replies:
+                if isinstance(reply, redis.RedisError):
+                    raise reply
+        except (redis.RedisError, OSError) as error:
             self._disconnect()
             raise OnlineStoreError(f"Redis: {error}") from error
+        self._owed -= count
+        return replies
 
     def _connect(self) -> Any:
         if self._connection is None:
             try:
                 self._connection = self._pool.get_connection()
+                self._reader = hiredis.Reader(replyError=redis.ResponseError)
                 self._swap_sha, self._expire_sha = map(self._load_script, (_SWAP, _EXPIRE))
             except redis.RedisError as error:
                 self._disconnect()
@@ -173,9 +236,9 @@ class RedisRows:
         return commands
 
     def _drop_if_dead(self) -> None:
-        """A server that was restarted since the last batch is no failure yet."""
+        """A server that was restarted since the last batch is no failure yet, nor is a batch that was given up."""
         try:
-            if self._connection is not None and self._connection.can_read():
+            if self._connection is not None and (self._owed or self._connection.can_read()):
                 self._disconnect()
         except redis.RedisError:
             self._disconnect()
@@ -185,6 +248,7 @@ class RedisRows:
             self._connection.disconnect()
             self._pool.release(self._connection)
             self._connection = None
+            self._owed = 0
 
 
 def _position_key(partition: str) -> str:
@@ -195,6 +259,10 @@ def _read_command(view: View, key: str) -> Command:
     return ("HMGET", row_key(view, key), *LAYOUTS[view.name].fields)
 
 
+def _read_revised_command(view: View, key: str) -> Command:
+    return (*_read_command(view, key), _REVISION)
+
+
 def _delete_commands(rows: Wanted) -> list[Command]:
     return [("DEL", row_key(view, key)) for view, key in rows]
 
@@ -203,9 +271,12 @@ def _row_or_none(reply: list[bytes | None]) -> Encoded | None:
     return None if reply[-1] is None else reply
 
 
-def _arguments(row: EncodedRow) -> list[bytes]:
-    fields = LAYOUTS[row.view.name].fields
-    return [argument for pair in zip(fields, row.values, strict=True) for argument in pair]
+def _revised(reply: list[bytes | None]) -> tuple[int, Encoded | None]:
+    return int(reply[-1] or 0), _row_or_none(reply[:-1])
+
+
+def _arguments(row: EncodedRow) -> Iterator[bytes]:
+    return chain.from_iterable(zip(LAYOUTS[row.view.name].fields, row.values, strict=True))
 
 
 def _expiry(row: EncodedRow) -> int:

@@ -3,9 +3,12 @@
 Imports neither Feast nor torch, so that every stage can afford it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 # --- limits ---------------------------------------------------------------------------------------------------
 
@@ -14,6 +17,9 @@ MAX_SESSION_LENGTH = 50
 
 MAX_ID_LENGTH = 256
 """Characters of an event, session, user or item id."""
+
+MAX_TIMESTAMP_MS = 253_402_300_799_999
+"""The end of the year 9999 (UTC), the last moment that every reader of the archive can express."""
 
 MAX_ATTRIBUTES = 32
 MAX_EVENT_BYTES = 64 * 1024
@@ -78,18 +84,22 @@ class EventType(StrEnum):
 
 AttributeValue = str | int | float | bool
 
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One thing a person did, at `timestamp_ms` milliseconds since the Unix epoch (UTC)."""
 
-    event_id: str
+class Event(Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing a person did, at `timestamp_ms` milliseconds since the Unix epoch (UTC).
+
+    What stands beside a type holds for an event that is read from outside; one that is made here is not checked.
+    """
+
+    event_id: Id
     event_type: EventType
-    session_id: str
-    item_id: str
-    timestamp_ms: int
-    user_id: str | None = None
-    attributes: dict[str, AttributeValue] = field(default_factory=dict)
+    session_id: Id
+    item_id: Id
+    timestamp_ms: Annotated[int, Meta(gt=0, le=MAX_TIMESTAMP_MS)]
+    user_id: Id | None = None
+    attributes: dict[str, AttributeValue] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Rows through Feast's own online stores, for those that have no faster way of their own here (SQLite)."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import cast
 
@@ -15,7 +15,7 @@ from feature_repo import wire_values
 from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply, open_feature_store
 from feature_repo.redis_layout import Encoded, decode_timestamp
-from feature_repo.redis_rows import EncodedRow, Wanted
+from feature_repo.redis_rows import Begun, EncodedRow, Wanted
 from feature_repo.settings import SharedSettings
 from feature_repo.views import VIEWS, View
 
@@ -84,24 +84,25 @@ class SdkRows:
         except sqlite3.Error as error:
             raise OnlineStoreError(f"SQLite: {error}") from error
 
-    def begin(self, partitions: Sequence[str], wanted: Wanted) -> tuple[list[int], list[Encoded | None]]:
+    def begin(self, partitions: Sequence[str], wanted: Wanted, shared: Wanted = ()) -> Begun:
         """As RedisRows; positions live as long as this object, so a crash may count popularity twice."""
-        return [self._positions.get(partition, 0) for partition in partitions], self.read(wanted)
+        positions = [self._positions.get(partition, 0) for partition in partitions]
+        return Begun(positions, self.read(wanted), self.read_revised(shared))
 
-    def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow]) -> bool:
+    def send_commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow]) -> Callable[[], bool]:
         """As RedisRows, for the one process that may write to the file."""
         self.write(rows)
         self._positions |= positions
-        return True
+        return lambda: True
 
     def read_revised(self, wanted: Wanted) -> list[tuple[int, Encoded | None]]:
         """As RedisRows; the revision does not matter."""
         return [(0, row) for row in self.read(wanted)]
 
-    def swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> list[bool]:
+    def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Callable[[], list[bool]]:
         """As RedisRows, for the one process that may write to the file."""
         self.write(rows)
-        return [True] * len(rows)
+        return lambda: [True] * len(rows)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -21,6 +21,25 @@ _TYPE_ENTRIES: dict[str, bytes] = {event_type: wire_values.string_entry(event_ty
 Order = tuple[int, str, str, str, str]
 """timestamp_ms, event_id, event_type, item_id, session_id: a total order of events."""
 
+Entries = tuple[bytes, bytes, bytes, bytes, bytes]
+"""What an event adds to each list of USER_HISTORY; SESSION_EVENTS has the first four of them."""
+
+
+def entries_of(event: Event) -> Entries:
+    """The event as it stands in lists: encoded once, though a session and a user keep it."""
+    return _entries(event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id)
+
+
+def _entries(timestamp_ms: int, event_id: str, event_type: str, item_id: str, session_id: str) -> Entries:
+    string_entry = wire_values.string_entry
+    return (
+        string_entry(event_id),
+        string_entry(item_id),
+        _TYPE_ENTRIES[event_type],
+        wire_values.varint(timestamp_ms),
+        string_entry(session_id),
+    )
+
 
 class Timeline(ABC):
     """The newest `limit` events of one key in order, no event_id twice. Mutable; for one thread."""
@@ -39,7 +58,7 @@ class Timeline(ABC):
         """Reading of time.monotonic() when the row's expiry was last set; 0 means not yet."""
         self.dirty = False
         """Whether it differs from what was read or last written; whoever writes it resets this."""
-        self._packed: PackedLists | None = PackedLists([bytearray() for _ in range(self.lists)])
+        self._packed: PackedLists | None = PackedLists([b""] * self.lists)
         """All events, until one comes that is not the newest; the lists below are empty meanwhile."""
         self._order: list[Order] = []
         self._by_id: dict[str, Order] = {}
@@ -64,14 +83,17 @@ class Timeline(ABC):
         """Time of the newest event."""
         return self._order[-1][0] if self._packed is None else self._packed.timestamp_ms
 
-    def add(self, event: Event) -> bool:
-        """Fold one event in; whether it is new, and newer than the oldest of a full timeline."""
-        order = (event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id)
+    def add(self, event: Event, entries: Entries | None = None) -> bool:
+        """Fold one event in; whether it is new, and newer than the oldest of a full timeline.
+
+        `entries` are those of the event, where the caller has them already.
+        """
         if self._packed is not None:
-            if self._packed.append(event.timestamp_ms, self._entries(order), self.limit):
+            if self._packed.append(event.timestamp_ms, entries or entries_of(event), self.limit):
                 self.dirty = True
                 return True
             self._unpack(self._packed)
+        order = (event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id)
         known = self._by_id.get(event.event_id)
         if known is not None:
             if order > known:  # the same id with other contents: the later in order stays
@@ -104,7 +126,7 @@ class Timeline(ABC):
 
     def _put(self, at: int, order: Order) -> None:
         self._order.insert(at, order)
-        for column, entry in zip(self._columns, self._entries(order), strict=True):
+        for column, entry in zip(self._columns, _entries(*order), strict=False):
             column.insert(at, entry)
 
     def _delete(self, at: int) -> None:
@@ -115,15 +137,6 @@ class Timeline(ABC):
     @abstractmethod
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
-
-    def _entries(self, order: Order) -> list[bytes]:
-        """An event's entry for each of the view's lists."""
-        return [
-            wire_values.string_entry(order[1]),
-            wire_values.string_entry(order[3]),
-            _TYPE_ENTRIES[order[2]],
-            wire_values.varint(order[0]),
-        ]
 
     def _unpack(self, packed: PackedLists) -> None:
         self._packed = None
@@ -146,7 +159,7 @@ class Timeline(ABC):
 class SessionTimeline(Timeline):
     """One session, as SESSION_EVENTS keeps it: with the user that the newest event to name one names."""
 
-    __slots__ = ("_user",)
+    __slots__ = ("_user", "_user_value")
     limit = MAX_SESSION_LENGTH
     lists = 4
     view = SESSION_EVENTS
@@ -154,29 +167,36 @@ class SessionTimeline(Timeline):
     def __init__(self, key: str) -> None:
         super().__init__(key)
         self._user = (0, "")
+        self._user_value = b""
+        """The user's id, encoded."""
 
     @classmethod
     def from_fields(cls, key: str, fields: Sequence[bytes | None]) -> Self:
         """From what `encoded` returned, read back from the store."""
         timeline = super().from_fields(key, fields)
         user_id, seen_ms = fields[cls.lists : cls.lists + 2]
-        timeline._user = (
-            decode_value(FeatureType.INT64, seen_ms) or 0,
-            decode_value(FeatureType.STRING, user_id) or "",
-        )
+        seen = decode_value(FeatureType.INT64, seen_ms) or 0
+        timeline._see_user(seen, decode_value(FeatureType.STRING, user_id) or "")
         return timeline
 
-    def add(self, event: Event) -> bool:
-        """Fold one event in; whether it is new, and newer than the oldest of a full timeline."""
-        if event.user_id and (user := (event.timestamp_ms, event.user_id)) > self._user:
-            self._user = user
+    def add(self, event: Event, entries: Entries | None = None) -> bool:
+        """Fold one event in; whether it is new, and newer than the oldest of a full timeline.
+
+        `entries` are those of the event, where the caller has them already.
+        """
+        if event.user_id and (event.timestamp_ms, event.user_id) > self._user:
+            self._see_user(event.timestamp_ms, event.user_id)
             self.dirty = True
-        return super().add(event)
+        return Timeline.add(self, event, entries)
+
+    def _see_user(self, seen_ms: int, user_id: str) -> None:
+        if user_id != self._user[1]:
+            self._user_value = wire_values.string(user_id)
+        self._user = (seen_ms, user_id)
 
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
-        seen_ms, user_id = self._user
-        user = [wire_values.string(user_id or None), wire_values.int64(seen_ms)]
+        user = (self._user_value, wire_values.int64(self._user[0]))
         return [*self._encoded_lists(), *user, wire_values.timestamp(self.timestamp_ms)]
 
 
@@ -187,9 +207,6 @@ class UserTimeline(Timeline):
     limit = MAX_HISTORY_LENGTH
     lists = 5
     view = USER_HISTORY
-
-    def _entries(self, order: Order) -> list[bytes]:
-        return [*super()._entries(order), wire_values.string_entry(order[4])]
 
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""

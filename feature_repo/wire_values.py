@@ -7,6 +7,7 @@ of a list is its entries one after the other, without the message around them. T
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 
 _STRING_VAL, _INT64_VAL = b"\x12", b"\x20"  # tag: field number << 3 | wire type
 _STRING_LIST, _INT64_LIST, _DOUBLE_LIST = b"\x62", b"\x72", b"\x7a"
@@ -15,29 +16,7 @@ _CONTINUED = bytes(range(128, 256))
 """Bytes of a varint other than its last."""
 
 
-def varint(value: int) -> bytes:
-    """A whole number from 0 to 2**64 - 1."""
-    if 1 << 35 <= value < 1 << 42:  # milliseconds of the years 1971 to 2109
-        return bytes(
-            (
-                value & 127 | 128,
-                value >> 7 & 127 | 128,
-                value >> 14 & 127 | 128,
-                value >> 21 & 127 | 128,
-                value >> 28 & 127 | 128,
-                value >> 35,
-            )
-        )
-    if 1 << 28 <= value < 1 << 35:  # seconds of those years, most parts of a second in ns
-        return bytes(
-            (
-                value & 127 | 128,
-                value >> 7 & 127 | 128,
-                value >> 14 & 127 | 128,
-                value >> 21 & 127 | 128,
-                value >> 28,
-            )
-        )
+def _varint(value: int) -> bytes:
     groups = []
     while value > 127:
         groups.append(value & 127 | 128)
@@ -45,8 +24,20 @@ def varint(value: int) -> bytes:
     return bytes((*groups, value))
 
 
-_VARINTS = tuple(varint(value) for value in range(1 << 12))
+_VARINTS = tuple(_varint(value) for value in range(1 << 13))
+_CONTINUED_PAIRS = tuple(bytes((value & 127 | 128, value >> 7 | 128)) for value in range(1 << 14))
+"""The first two bytes of a longer varint, by its lowest 14 bits."""
+
 _ENTRIES = tuple(_ENTRY + length for length in _VARINTS)
+_STRING_LISTS = tuple(_STRING_LIST + length for length in _VARINTS)
+_NANOSECONDS = (b"", *(b"\x10" + _varint(milliseconds * 1_000_000) for milliseconds in range(1, 1000)))
+
+
+def varint(value: int) -> bytes:
+    """A whole number from 0 to 2**64 - 1."""
+    if 1 << 28 <= value < 1 << 41:  # milliseconds of the years 1970 to 2039
+        return _CONTINUED_PAIRS[value & 0x3FFF] + _CONTINUED_PAIRS[value >> 14 & 0x3FFF] + _VARINTS[value >> 28]
+    return _varint(value)
 
 
 def _length(size: int) -> bytes:
@@ -60,53 +51,58 @@ def string_entry(text: str) -> bytes:
     return (_ENTRIES[size] if size < len(_ENTRIES) else _ENTRY + varint(size)) + raw
 
 
-def string_list(body: bytes | bytearray) -> bytes:
+def string_list(body: bytes) -> bytes:
     """A Value of a body of `string_entry` pieces."""
     return _STRING_LIST + _length(len(body)) + body
 
 
-def int64_list(body: bytes | bytearray) -> bytes:
+def string_lists(bodies: Sequence[bytes]) -> list[bytes]:
+    """`string_list` of each."""
+    try:
+        return [_STRING_LISTS[len(body)] + body for body in bodies]
+    except IndexError:
+        return list(map(string_list, bodies))
+
+
+def int64_list(body: bytes) -> bytes:
     """A Value of a body of `varint` pieces; at least one."""
     packed = _ENTRY + _length(len(body)) + body
     return _INT64_LIST + _length(len(packed)) + packed
 
 
-def string_list_body(value: bytes) -> bytearray | None:
+def string_list_body(value: bytes) -> bytes | None:
     """What `string_list` put together; None for what it does not write."""
     return _inner(value, _STRING_LIST)
 
 
-def int64_list_body(value: bytes) -> bytearray | None:
+def int64_list_body(value: bytes) -> bytes | None:
     """What `int64_list` put together; None for what it does not write."""
     packed = _inner(value, _INT64_LIST)
     return _inner(packed, _ENTRY) if packed else None
 
 
-def _inner(message: bytes | bytearray, tag: bytes) -> bytearray | None:
-    """The only field of a message, if it has this tag."""
-    if message[:1] != tag:
+def _inner(message: bytes, tag: bytes) -> bytes | None:
+    """The only field of a message, if it has this tag. The size of the whole tells the size of its parts."""
+    size = len(message)
+    if size < 2:
         return None
-    try:
-        size, start = _read_varint(message, 1)
-    except IndexError:
-        return None
-    if start + size != len(message) or message[1:start] != _length(size):
-        return None
-    return bytearray(memoryview(message)[start:])
+    inside = size - (2 if size < 2 + (1 << 7) else 3 if size < 3 + (1 << 14) else 4)
+    head = tag + _length(inside)
+    return message[len(head) :] if len(head) + inside == size and message.startswith(head) else None
 
 
-def first_entry_size(body: bytes | bytearray) -> int:
+def first_entry_size(body: bytes) -> int:
     """Bytes of the first entry of a string list's body."""
     size, start = _read_varint(body, 1)
     return start + size
 
 
-def first_varint_size(body: bytes | bytearray) -> int:
+def first_varint_size(body: bytes) -> int:
     """Bytes of the first number."""
     return _read_varint(body, 0)[1]
 
 
-def last_varint(body: bytes | bytearray) -> int:
+def last_varint(body: bytes) -> int:
     """The last number."""
     start = len(body) - 1
     while start and body[start - 1] > 127:
@@ -114,12 +110,12 @@ def last_varint(body: bytes | bytearray) -> int:
     return _read_varint(body, start)[0]
 
 
-def count_varints(body: bytes | bytearray) -> int:
+def count_varints(body: bytes) -> int:
     """How many numbers there are."""
     return len(body.translate(None, _CONTINUED))
 
 
-def _read_varint(raw: bytes | bytearray, at: int) -> tuple[int, int]:
+def _read_varint(raw: bytes, at: int) -> tuple[int, int]:
     """The number, and where the next byte lies."""
     value = shift = 0
     while (byte := raw[at]) > 127:
@@ -151,5 +147,9 @@ def int64(value: int) -> bytes:
 def timestamp(timestamp_ms: int) -> bytes:
     """A `google.protobuf.Timestamp`, the time of a row; 0 or more."""
     seconds, milliseconds = divmod(timestamp_ms, 1000)
-    encoded = b"\x08" + varint(seconds) if seconds else b""
-    return encoded + b"\x10" + varint(milliseconds * 1_000_000) if milliseconds else encoded
+    return _seconds(seconds) + _NANOSECONDS[milliseconds]
+
+
+@lru_cache(maxsize=4096)
+def _seconds(seconds: int) -> bytes:
+    return b"\x08" + varint(seconds) if seconds else b""

@@ -13,9 +13,9 @@ from prometheus_client import Counter
 
 from feature_repo.catalogue_store import CatalogueBatch, Change, open_catalogue_store
 from feature_repo.feature_store import apply
+from feature_repo.schema import MAX_TIMESTAMP_MS
 from streaming.dead_letters import DeadLetters
 from streaming.errors import EventError
-from streaming.event_fields import MAX_TIMESTAMP_MS
 from streaming.items import ItemParser, field_label
 from streaming.kafka_consumer import Batch, PatientConsumer, describe, next_offsets
 from streaming.metrics import StreamingMetrics

@@ -9,11 +9,14 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
 
+from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply
 from feature_repo.schema import Event, EventType
 from streaming.dead_letters import DeadLetters
@@ -21,11 +24,11 @@ from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events import EventParser
 from streaming.folding import Applied, OnlineFold, PartitionBatch
-from streaming.kafka_consumer import Batch, PatientConsumer, describe, next_offsets
+from streaming.kafka_consumer import POLL_MS, Batch, PatientConsumer, describe, next_offsets
 from streaming.metrics import Result, StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
-from streaming.stage import BatchStage, run_stage
+from streaming.stage import Stage, run_stage
 from streaming.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -49,44 +52,91 @@ def _collect_garbage_rarely() -> None:
     gc.set_threshold(100_000, 20, 100)
 
 
-class Consumer(BatchStage):
-    """One member of the consumer group. For one thread."""
+class Consumer(Stage):
+    """One member of the consumer group. For one thread.
+
+    While there is a backlog, the next batch is polled and parsed while the store still takes the one before.
+    """
 
     def __init__(self, settings: StreamingSettings, topic_id: str, metrics: StreamingMetrics) -> None:
         super().__init__(PatientConsumer(settings, settings.consumer_group, [settings.events_topic]), metrics)
         self._topic_id = topic_id
+        self._full_batch = settings.consumer_batch_size
         self._parser = EventParser()
         self._fold = OnlineFold(settings)
         self._dead_letters = DeadLetters(settings)
         self._erasures = Erasures(settings)
+        self._sent: Sent | None = None
+
+    def step(self) -> None:
+        """Wait for the next batch, shortly, and handle it; one that the store does not take comes again."""
+        batch = self._kafka.poll(0 if self._sent else POLL_MS)
+        revoked = self._kafka.take_revoked()
+        with self._trying_again(batch):
+            erased = bool(batch) and self._erasures.refresh(REFRESH_SECONDS)
+            parsed, parse_seconds = self._parse(batch)
+            self._finish()
+            if revoked:
+                self._fold.forget(partition.partition for partition in revoked)
+            if erased:
+                self._fold.forget_all()
+            if batch:
+                self._send(batch, parsed, parse_seconds)
+                if sum(map(len, batch.values())) < self._full_batch:
+                    self._finish()
+        self._metrics.paused.set(self.is_paused)
+        self._metrics.lag.observe(self._kafka.kafka)
+
+    def finish(self) -> None:
+        """Wait for the store to have what was sent; if it has not, that comes again to whoever is next."""
+        with self._trying_again({}):
+            self._finish()
 
     def close(self) -> None:
-        """Leave the group and give connections back. Nothing is in hand between two steps."""
+        """Leave the group and give connections back."""
         self._kafka.close()
         self._erasures.close()
         self._dead_letters.close()
         self._fold.close()
         log.info("consumer stopped")
 
-    def _forget(self, revoked: set[TopicPartition]) -> None:
-        self._fold.forget(partition.partition for partition in revoked)
+    @contextmanager
+    def _trying_again(self, batch: Batch) -> Iterator[None]:
+        unwritten = {**batch, **self._sent.batch} if self._sent else batch
+        try:
+            yield
+        except (OnlineStoreError, KafkaError) as error:
+            if self._sent:
+                self._sent = None
+                self._fold.forget_all()
+            self._metrics.retries.inc()
+            self._kafka.retry_later(unwritten, error)
 
-    def _handle(self, batch: Batch) -> None:
+    def _send(self, batch: Batch, parsed: "Parsed", parse_seconds: float) -> None:
         started = time.perf_counter()
-        if self._erasures.refresh(REFRESH_SECONDS):
-            self._fold.forget_all()
-        parsed = self._parse(batch)
-        applied = self._fold.apply(parsed.batches)
-        self._metrics.fold_seconds.observe(time.perf_counter() - started - applied.write_seconds)
-        self._observe(parsed, applied)
-        if parsed.rejected:
-            self._reject(parsed.rejected)
-        offsets = next_offsets(batch)
+        answer = self._fold.send(parsed.batches)
+        self._sent = Sent(batch, parsed, answer, parse_seconds + time.perf_counter() - started)
+
+    def _finish(self) -> None:
+        """See through what was sent: the store has it, then dead letters, then the commit."""
+        if not (sent := self._sent):
+            return
+        applied = sent.answer()
+        self._metrics.fold_seconds.observe(sent.seconds)
+        self._observe(sent.parsed, applied)
+        if sent.parsed.rejected:
+            self._reject(sent.parsed.rejected)
+        self._sent = None
+        offsets = next_offsets(sent.batch)
         if not self._kafka.commit(offsets):
             self._fold.forget_all()
-        log.debug("%d written, %d rejected up to %s", applied.new.total(), len(parsed.rejected), describe(offsets))
+        self._metrics.lag.handled(sent.batch)
+        rejected = len(sent.parsed.rejected)
+        log.debug("%d written, %d rejected up to %s", applied.new.total(), rejected, describe(offsets))
 
-    def _parse(self, batch: Batch) -> "Parsed":
+    def _parse(self, batch: Batch) -> tuple["Parsed", float]:
+        """And the seconds that it took."""
+        started = time.perf_counter()
         parse = self._parser.parse_record
         erasures = self._erasures or None
         parsed = Parsed()
@@ -104,7 +154,7 @@ class Consumer(BatchStage):
                 events.append((record.offset, event))
                 parsed.arrived_ms.append(record.timestamp)
             parsed.batches.append(PartitionBatch(self._topic_id, partition.partition, events, records[-1].offset + 1))
-        return parsed
+        return parsed, time.perf_counter() - started
 
     def _reject(self, rejected: "Rejected") -> None:
         self._dead_letters.send(rejected)
@@ -141,3 +191,15 @@ class Parsed:
     rejected: Rejected = field(default_factory=list)
     dropped: Counter[EventType] = field(default_factory=Counter)
     """Events of people who were erased."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A batch that was sent to the store."""
+
+    batch: Batch
+    parsed: Parsed
+    answer: Callable[[], Applied]
+    """Waits for the store to have it."""
+    seconds: float
+    """Spent on it so far."""

@@ -10,6 +10,7 @@ from typing import Any
 from feature_repo.schema import (
     MAX_ATTRIBUTES,
     MAX_ID_LENGTH,
+    MAX_TIMESTAMP_MS,
     AttributeValue,
     Event,
     EventType,
@@ -18,9 +19,6 @@ from streaming.errors import EventError, Reason
 
 SCHEMA_VERSION = 1
 """The one version there is. A newer one may mean something else by the same name, so it is not guessed at."""
-
-MAX_TIMESTAMP_MS = 253_402_300_799_999
-"""The end of the year 9999 (UTC), the last moment that every reader of the archive can express."""
 
 MAX_ATTRIBUTE_LENGTH = 4096
 """Characters of one attribute's string."""
@@ -59,8 +57,7 @@ def event_of(fields: Mapping[str, Any]) -> Event:
         user_id = fields.get("user_id")
         attributes = _attributes(fields.get("attributes"))
     event_type = _event_type(event_type)
-    if event_type in _REQUIRED_ATTRIBUTES:
-        _check_required(event_type, attributes)
+    _check_required(event_type, attributes)
     return Event(
         _id("event_id", event_id),
         event_type,
@@ -70,6 +67,13 @@ def event_of(fields: Mapping[str, Any]) -> Event:
         None if user_id is None else _id("user_id", user_id),
         attributes,
     )
+
+
+def check_attributes(event: Event) -> None:
+    """Check what the types of `Event` do not say. Raises EventError."""
+    if event.attributes:
+        _attributes(event.attributes)
+    _check_required(event.event_type, event.attributes)
 
 
 def shortened(name: str) -> str:
@@ -172,6 +176,6 @@ _MEANINGS: dict[str, Callable[[str, object], object]] = {
 
 
 def _check_required(event_type: EventType, attributes: Mapping[str, AttributeValue]) -> None:
-    for name in _REQUIRED_ATTRIBUTES[event_type]:
+    for name in _REQUIRED_ATTRIBUTES.get(event_type, ()):
         if name not in attributes:
             raise EventError(f"attributes.{name}", f"to be there in a {event_type}", Reason.MISSING)

@@ -1,8 +1,8 @@
 """Folds batches of events into the online store: sessions, popular items and user histories.
 
 Sessions, popular items and the position in each partition are written in one transaction, so that an event which comes
-again, after a crash or to another consumer, counts once. Histories follow row by row: a user's sessions may lie in
-several partitions, so other consumers write the same rows, and a row that changed meanwhile is read and folded again.
+again, after a crash or to another consumer, counts once. Histories go row by row: a user's sessions may lie in several
+partitions, so other consumers write the same rows, and a row that changed meanwhile is read and folded again.
 """
 
 import time
@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.online_store import open_rows
+from feature_repo.redis_layout import Encoded
 from feature_repo.redis_rows import EncodedRow
 from feature_repo.schema import Event, EventType
-from feature_repo.timeline import SessionTimeline, Timeline, UserTimeline
+from feature_repo.timeline import Entries, SessionTimeline, Timeline, UserTimeline, entries_of
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY
 from streaming.hot_timelines import HotTimelines
 from streaming.popular_items import PopularItems
@@ -75,14 +76,23 @@ class OnlineFold:
 
         Raises OnlineStoreError; then nothing is remembered that the store may not have, and the batch may come again.
         """
-        try:
-            applied = self._retry(lambda: self._fold_sessions(batches))
-            if self._folds_history:
-                self._fold_histories(batches, applied)
-        except OnlineStoreError:
-            self.forget_all()
-            raise
-        return applied
+        return self.send(batches)()
+
+    def send(self, batches: Sequence[PartitionBatch]) -> Callable[[], Applied]:
+        """As `apply`, save that the store's answer is waited for by calling what this returns.
+
+        Call it before anything else here, save `forget_all`, which gives it up. Both raise OnlineStoreError.
+        """
+        work = _Work(batches, self._folds_history)
+        with self._forgetting():
+            answer = self._attempt(work)
+
+        def finish() -> Applied:
+            with self._forgetting():
+                self._finish(work, answer)
+            return work.applied
+
+        return finish
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Drop what is remembered of partitions that another consumer may write from now on."""
@@ -105,116 +115,163 @@ class OnlineFold:
         """Give connections back."""
         self._rows.close()
 
-    def _retry(self, attempt: Callable[[], Applied | None]) -> Applied:
+    @contextmanager
+    def _forgetting(self) -> Iterator[None]:
+        try:
+            yield
+        except OnlineStoreError:
+            self.forget_all()
+            raise
+
+    def _finish(self, work: "_Work", answer: Callable[[], bool] | None) -> None:
         for _ in range(_ATTEMPTS):
-            if (applied := attempt()) is not None:
-                return applied
+            if answer and answer():
+                return self._swap_again(work)
+            answer = self._attempt(work)
         raise OnlineStoreError("other consumers keep writing the same sessions: is CONSUMER_GROUP the same for all?")
 
-    def _fold_sessions(self, batches: Sequence[PartitionBatch]) -> Applied | None:
-        """None, with nothing written, when another consumer has written these partitions since we last did."""
-        found = self._read_sessions(batches)
-        if found is None:
+    def _attempt(self, work: "_Work") -> Callable[[], bool] | None:
+        """None when another consumer has written these partitions since we last did; then nothing is sent.
+
+        The answer is False when one was faster, and no session is written. Histories are folded while the store takes
+        the sessions, and may be written though these were refused: an event that comes again changes nothing.
+        """
+        read = self._read(work)
+        if read is None:
             return None
-        timelines, positions, applied = found
+        sessions, users, positions = read
         if self._popular:
-            self._popular.load(batches)
-        for batch in batches:
-            self._fold_batch(batch, timelines, positions[batch.position_name], applied)
-        return applied if self._commit(batches, timelines, positions, applied) else None
-
-    def _read_sessions(
-        self, batches: Sequence[PartitionBatch]
-    ) -> tuple[dict[str, SessionTimeline], dict[str, int], Applied] | None:
-        session_ids = {event.session_id for batch in batches for _, event in batch.events}
-        timelines = self._sessions.get(session_ids)
-        cold = [session_id for session_id in session_ids if session_id not in timelines]
-        names = [batch.position_name for batch in batches]
-        stored, rows = self._rows.begin(names, [(SESSION_EVENTS, session_id) for session_id in cold])
-        positions = dict(zip(names, stored, strict=True))
-        if any(self._positions.get(name, position) != position for name, position in positions.items()):
-            self.forget(batch.partition for batch in batches)
-            return None
-        hot = len(timelines)
-        for session_id, fields in zip(cold, rows, strict=True):
-            timelines[session_id] = (
-                SessionTimeline.from_fields(session_id, fields) if fields else SessionTimeline(session_id)
-            )
-        return timelines, positions, Applied(hot=hot, cold=len(cold))
-
-    def _fold_batch(
-        self, batch: PartitionBatch, timelines: dict[str, SessionTimeline], position: int, applied: Applied
-    ) -> None:
-        popular, partition, new, repeated = self._popular, batch.partition, applied.new, applied.repeated
-        for offset, event in batch.events:
-            if timelines[event.session_id].add(event):
-                new[event.event_type] += 1
-                if popular and offset >= position:
-                    popular.add(partition, event)
-            else:
-                repeated[event.event_type] += 1
-
-    def _commit(
-        self,
-        batches: Sequence[PartitionBatch],
-        timelines: dict[str, SessionTimeline],
-        positions: dict[str, int],
-        applied: Applied,
-    ) -> bool:
-        for batch in batches:
+            self._popular.load(work.batches)
+        for batch, entries in zip(work.batches, work.entries, strict=True):
+            self._fold_batch(batch, entries, sessions, positions[batch.position_name], work.applied)
+        for batch in work.batches:
             positions[batch.position_name] = max(positions[batch.position_name], batch.next_offset)
-        rows = _dirty_rows(timelines.values())
+        rows = _dirty_rows(sessions.values())
         rows += self._popular.dirty_rows() if self._popular else []
-        with _timed(applied):
-            committed = self._rows.commit(positions, rows)
-        if not committed:
-            self.forget(batch.partition for batch in batches)
-            return False
+        committed = self._rows.send_commit(positions, rows)
+        swapped = self._send_histories(work, users)
+
+        def answer() -> bool:
+            with _timed(work.applied):
+                is_committed = committed()
+            swapped()
+            if is_committed:
+                self._remember(work.batches, sessions, positions)
+            else:
+                self.forget(batch.partition for batch in work.batches)
+            return is_committed
+
+        return answer
+
+    def _remember(
+        self, batches: Sequence[PartitionBatch], sessions: dict[str, SessionTimeline], positions: dict[str, int]
+    ) -> None:
         self._positions |= positions
         for batch in batches:
-            self._sessions.put(
-                {event.session_id: timelines[event.session_id] for _, event in batch.events}, batch.partition
-            )
+            session_ids = {event.session_id for _, event in batch.events}
+            self._sessions.put({session_id: sessions[session_id] for session_id in session_ids}, batch.partition)
         if self._popular:
             self._popular.written()
-        return True
 
-    def _fold_histories(self, batches: Sequence[PartitionBatch], applied: Applied) -> None:
-        pending: dict[str, list[Event]] = {}
-        for batch in batches:
-            for _, event in batch.events:
-                if event.user_id:
-                    pending.setdefault(event.user_id, []).append(event)
-        for _ in range(_ATTEMPTS):
-            if not pending:
-                return
-            pending = self._swap_histories(pending, applied)
-        raise OnlineStoreError("other consumers keep writing the same users' histories")
+    def _read(self, work: "_Work") -> tuple[dict[str, SessionTimeline], dict[str, UserTimeline], dict[str, int]] | None:
+        """Sessions, users and positions of the batches, in one round trip; None if these are not the ones we wrote."""
+        session_ids = {event.session_id for batch in work.batches for _, event in batch.events}
+        sessions, users = self._sessions.get(session_ids), self._users.get(work.of_user)
+        cold = [session_id for session_id in session_ids if session_id not in sessions]
+        cold_users = [user_id for user_id in work.of_user if user_id not in users]
+        work.applied = Applied(hot=len(sessions), cold=len(cold))
+        names = [batch.position_name for batch in work.batches]
+        begun = self._rows.begin(
+            names,
+            [(SESSION_EVENTS, session_id) for session_id in cold],
+            [(USER_HISTORY, user_id) for user_id in cold_users],
+        )
+        positions = dict(zip(names, begun.positions, strict=True))
+        if any(self._positions.get(name, position) != position for name, position in positions.items()):
+            self.forget(batch.partition for batch in work.batches)
+            return None
+        for session_id, fields in zip(cold, begun.rows, strict=True):
+            sessions[session_id] = (
+                SessionTimeline.from_fields(session_id, fields) if fields else SessionTimeline(session_id)
+            )
+        users |= {key: _user(key, *found) for key, found in zip(cold_users, begun.shared, strict=True)}
+        return sessions, users, positions
 
-    def _swap_histories(self, events_of: dict[str, list[Event]], applied: Applied) -> dict[str, list[Event]]:
-        """The users whose rows another consumer has changed meanwhile, with their events."""
-        timelines = self._users.get(events_of)
-        cold = [user_id for user_id in events_of if user_id not in timelines]
-        found = self._rows.read_revised([(USER_HISTORY, user_id) for user_id in cold])
-        for user_id, (revision, fields) in zip(cold, found, strict=True):
-            timeline = UserTimeline.from_fields(user_id, fields) if fields else UserTimeline(user_id)
-            timeline.revision = revision
-            timelines[user_id] = timeline
-        for user_id, events in events_of.items():
-            add = timelines[user_id].add
-            for event in events:
-                add(event)
-        changed = [timeline for timeline in timelines.values() if timeline.dirty]
+    def _fold_batch(
+        self,
+        batch: PartitionBatch,
+        entries_of_event: Sequence[Entries],
+        timelines: dict[str, SessionTimeline],
+        position: int,
+        applied: Applied,
+    ) -> None:
+        new: list[tuple[int, Event]] = []
+        for offset_and_event, entries in zip(batch.events, entries_of_event, strict=True):
+            event = offset_and_event[1]
+            if timelines[event.session_id].add(event, entries):
+                new.append(offset_and_event)
+            else:
+                applied.repeated[event.event_type] += 1
+        applied.new.update(event.event_type for _, event in new)
+        if self._popular:
+            self._popular.add(batch.partition, (event for offset, event in new if offset >= position))
+
+    def _send_histories(self, work: "_Work", users: dict[str, UserTimeline]) -> Callable[[], None]:
+        """What is returned waits for the store's answer, and leaves the work to be done again for others' rows."""
+        for user_id, events in work.of_user.items():
+            add = users[user_id].add
+            for event, entries in events:
+                add(event, entries)
+        changed = [timeline for timeline in users.values() if timeline.dirty]
         revisions = [timeline.revision for timeline in changed]
-        rows = _dirty_rows(changed)
-        with _timed(applied):
-            swapped = self._rows.swap(rows, revisions)
-        lost = {timeline.key for timeline, done in zip(changed, swapped, strict=True) if not done}
-        for timeline in changed:
-            timeline.revision += 1
-        self._users.put({key: timeline for key, timeline in timelines.items() if key not in lost}, 0)
-        self._users.remove(lost)
-        return {user_id: events_of[user_id] for user_id in lost}
+        swapped = self._rows.send_swap(_dirty_rows(changed), revisions)
+
+        def finish() -> None:
+            with _timed(work.applied):
+                answers = swapped()
+            lost = {timeline.key for timeline, done in zip(changed, answers, strict=True) if not done}
+            for timeline in changed:
+                timeline.revision += 1
+            self._users.put({key: timeline for key, timeline in users.items() if key not in lost}, 0)
+            self._users.remove(lost)
+            work.of_user = {user_id: work.of_user[user_id] for user_id in lost}
+
+        return finish
+
+    def _swap_again(self, work: "_Work") -> None:
+        """Fold histories again that another consumer has changed in the meantime."""
+        for _ in range(_ATTEMPTS):
+            if not work.of_user:
+                return
+            user_ids = list(work.of_user)
+            found = self._rows.read_revised([(USER_HISTORY, user_id) for user_id in user_ids])
+            users = {user_id: _user(user_id, *row) for user_id, row in zip(user_ids, found, strict=True)}
+            self._send_histories(work, users)()
+        if work.of_user:
+            raise OnlineStoreError("other consumers keep writing the same users' histories")
+
+
+class _Work:
+    """Batches on their way into the store."""
+
+    def __init__(self, batches: Sequence[PartitionBatch], folds_history: bool) -> None:
+        self.batches = batches
+        self.entries = [[entries_of(event) for _, event in batch.events] for batch in batches]
+        """Of each batch's events."""
+        self.of_user: dict[str, list[tuple[Event, Entries]]] = {}
+        """Events that are not in their user's history yet."""
+        self.applied = Applied()
+        if folds_history:
+            for batch, all_entries in zip(batches, self.entries, strict=True):
+                for (_, event), entries in zip(batch.events, all_entries, strict=True):
+                    if event.user_id:
+                        self.of_user.setdefault(event.user_id, []).append((event, entries))
+
+
+def _user(user_id: str, revision: int, fields: Encoded | None) -> UserTimeline:
+    timeline = UserTimeline.from_fields(user_id, fields) if fields else UserTimeline(user_id)
+    timeline.revision = revision
+    return timeline
 
 
 @contextmanager

@@ -2,18 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from feature_repo.timeline import Timeline
 
 Hot = TypeVar("Hot", bound=Timeline)
-
-
-class _Entry(NamedTuple, Generic[Hot]):
-    partition: int
-    events: int
-    """Events when it was put: a timeline grows in place."""
-    timeline: Hot
 
 
 class HotTimelines(Generic[Hot]):
@@ -22,7 +15,8 @@ class HotTimelines(Generic[Hot]):
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._events = 0
-        self._entries: OrderedDict[str, _Entry[Hot]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[Hot, int, int]] = OrderedDict()
+        """Timeline, its partition, and its events when it was put: it grows in place."""
 
     def __len__(self) -> int:
         """Timelines, of any length."""
@@ -31,28 +25,29 @@ class HotTimelines(Generic[Hot]):
     def get(self, keys: Iterable[str]) -> dict[str, Hot]:
         """Those known among the keys asked for."""
         entries = self._entries
-        return {key: entries[key].timeline for key in keys if key in entries}
+        return {key: entries[key][0] for key in keys if key in entries}
 
     def put(self, timelines: Mapping[str, Hot], partition: int) -> None:
         """Remember timelines with the partition that their events come from."""
         entries = self._entries
         for key, timeline in timelines.items():
             if known := entries.pop(key, None):
-                self._events -= known.events
-            entries[key] = _Entry(partition, len(timeline), timeline)
-            self._events += len(timeline)
+                self._events -= known[2]
+            events = len(timeline)
+            entries[key] = (timeline, partition, events)
+            self._events += events
         while self._events > self._capacity:
-            self._events -= entries.popitem(last=False)[1].events
+            self._events -= entries.popitem(last=False)[1][2]
 
     def drop(self, partitions: Collection[int]) -> None:
         """Forget partitions that another consumer may write from now on."""
-        self.remove([key for key, entry in self._entries.items() if entry.partition in partitions])
+        self.remove([key for key, (_, partition, _) in self._entries.items() if partition in partitions])
 
     def remove(self, keys: Iterable[str]) -> None:
         """Forget these keys, where they are known."""
         for key in keys:
             if known := self._entries.pop(key, None):
-                self._events -= known.events
+                self._events -= known[2]
 
     def clear(self) -> None:
         """Forget everything."""

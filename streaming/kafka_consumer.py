@@ -124,10 +124,10 @@ class PatientConsumer:
         """Whether it waits for what the batches are written to."""
         return self._retry_at is not None
 
-    def poll(self) -> Batch:
-        """The next records, empty after POLL_MS without any."""
+    def poll(self, wait_ms: int = POLL_MS) -> Batch:
+        """The next records, empty after so long without any."""
         self._see_rejoin_through()
-        batch: Batch = self.kafka.poll(timeout_ms=POLL_MS)
+        batch: Batch = self.kafka.poll(timeout_ms=wait_ms)
         if self._retry_at is None:
             return batch
         self._give_back(batch)  # of partitions that were assigned in the meantime

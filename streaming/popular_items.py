@@ -54,19 +54,17 @@ class PopularItems:
         for shard, fields in zip(cold, found, strict=True):
             self._shards[shard] = PopularityShard.from_fields(fields)
 
-    def add(self, partition: int, event: Event) -> None:
-        """Count an event of a batch that was loaded; what is taken out of the cart is no sign of interest."""
-        if event.event_type is EventType.REMOVE_FROM_CART:
-            return
-        self._count(ALL, partition, event)
-        scope = self._categories.scope(event.item_id)
-        if scope != ALL:
-            self._count(scope, partition, event)
-
-    def _count(self, scope: str, partition: int, event: Event) -> None:
-        shard = (scope, partition)
-        self._shards[shard].add(event.item_id, event.timestamp_ms)
-        self._dirty.add(shard)
+    def add(self, partition: int, events: Iterable[Event]) -> None:
+        """Count events of a batch that was loaded; what is taken out of the cart is no sign of interest."""
+        scope_of, all_items = self._categories.scope, self._shards[ALL, partition]
+        for event in events:
+            if event.event_type is EventType.REMOVE_FROM_CART:
+                continue
+            all_items.add(event.item_id, event.timestamp_ms)
+            self._dirty.add((ALL, partition))
+            if (scope := scope_of(event.item_id)) != ALL:
+                self._shards[scope, partition].add(event.item_id, event.timestamp_ms)
+                self._dirty.add((scope, partition))
 
     def dirty_rows(self) -> list[EncodedRow]:
         """Rows of the shards that have changed since `written`."""

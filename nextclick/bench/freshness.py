@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import redis
 from kafka import KafkaProducer
+from msgspec import structs
 
 from feature_repo.redis_connection import redis_options
 from feature_repo.redis_layout import row_key
@@ -88,7 +89,7 @@ def send_paced(start: Start, settings: StreamingSettings, pace: Pace) -> list[fl
             if (wait := due - time.monotonic()) > 0:
                 time.sleep(wait)
             late_ms.append((time.monotonic() - due) * 1000)
-            now = replace(event, timestamp_ms=time.time_ns() // 1_000_000)
+            now = structs.replace(event, timestamp_ms=time.time_ns() // 1_000_000)
             producer.send(settings.events_topic, key=event.session_id.encode(), value=event_to_json(now))
         producer.flush(_SEEN_WITHIN_SECONDS)
     return late_ms

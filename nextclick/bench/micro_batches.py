@@ -1,7 +1,7 @@
 """The consumer's own micro-batches of a topic, and the very rows that it writes for each of them."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 from kafka.consumer.fetcher import ConsumerRecord
@@ -73,12 +73,14 @@ class _RecordingRows(RedisRows):
         super().__init__(settings)
         self.written: list[EncodedRow] = []
 
-    def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()) -> bool:
+    def send_commit(
+        self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()
+    ) -> Callable[[], bool]:
         """Store rows and positions together."""
         self.written += rows
-        return super().commit(positions, rows, also)
+        return super().send_commit(positions, rows, also)
 
-    def swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> list[bool]:
+    def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Callable[[], list[bool]]:
         """Store rows whose revision is still the one given."""
         self.written += rows
-        return super().swap(rows, revisions)
+        return super().send_swap(rows, revisions)

@@ -3,13 +3,14 @@
 Events are built while iterating, from compact rows, because millions of `Event` objects would not fit a laptop.
 """
 
-import dataclasses
 import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
+
+from msgspec import structs
 
 from feature_repo.schema import AttributeValue, Event, EventType, Item
 
@@ -107,7 +108,7 @@ class ShiftedEvents(Events):
 
     def __iter__(self) -> Iterator[Event]:
         for event in self.events:
-            yield dataclasses.replace(event, timestamp_ms=event.timestamp_ms + self.shift_ms)
+            yield structs.replace(event, timestamp_ms=event.timestamp_ms + self.shift_ms)
 
     def __len__(self) -> int:
         return len(self.events)

@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec import structs
 
 from feature_repo.errors import NextclickError
 from feature_repo.schema import MAX_SESSION_LENGTH, Event
@@ -50,4 +52,4 @@ def split_newest(events: Iterable[Event], replayed_events: int) -> Split:
 
 def label(event: Event, run: str) -> Event:
     """The event under ids of this run, so that a second demo on the same stack meets no session of the first."""
-    return replace(event, event_id=f"{run}-{event.event_id}", session_id=f"{run}-{event.session_id}")
+    return structs.replace(event, event_id=f"{run}-{event.event_id}", session_id=f"{run}-{event.session_id}")

@@ -4,13 +4,13 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 from uuid import uuid4
 
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from feature_repo.errors import OnlineStoreError
@@ -317,7 +317,7 @@ def test_events_go_all_the_way_through_tls(
     settings = StreamingSettings(**login(kafka, certificates, "SCRAM-SHA-512"), **names(), **redis, metrics_port=port)
     ensure_topics(settings)
     first = view_of("item 1")
-    events = [first, replace(first, event_id=uuid4().hex, item_id="item 2"), first]
+    events = [first, structs.replace(first, event_id=uuid4().hex, item_id="item 2"), first]
     producer = KafkaProducer(**kafka_options(settings))
     for event in events:
         producer.send(settings.events_topic, key=event.session_id.encode(), value=event_to_json(event))

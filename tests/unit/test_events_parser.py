@@ -15,12 +15,13 @@ from feature_repo.schema import (
     MAX_CLOCK_SKEW,
     MAX_EVENT_BYTES,
     MAX_ID_LENGTH,
+    MAX_TIMESTAMP_MS,
     SESSION_TTL,
     Event,
     EventType,
 )
 from streaming.errors import EventError, Reason
-from streaming.event_fields import MAX_ATTRIBUTE_LENGTH, MAX_TIMESTAMP_MS
+from streaming.event_fields import MAX_ATTRIBUTE_LENGTH
 from streaming.events import (
     PROTOBUF_TYPE,
     EventParser,
@@ -127,6 +128,41 @@ JSON = st.recursive(st.none() | st.booleans() | WHOLE | st.floats() | TEXT, lamb
 def test_any_values_are_an_event_or_an_event_error(fields: dict[str, Any]) -> None:
     with suppress(EventError):
         parse_record(_record(json.dumps(VALID | fields).encode()))
+
+
+FIELD_VALUES = {
+    **dict.fromkeys(("event_id", "session_id", "item_id"), IDS | st.just("i" * MAX_ID_LENGTH)),
+    "event_type": st.sampled_from(EventType).map(str),
+    "timestamp_ms": st.integers(NOW_MS - 5, NOW_MS + 5) | st.integers(-1, 2**65),
+    "user_id": st.none() | IDS,
+    "attributes": st.none() | ATTRIBUTES | st.dictionaries(IDS, VALUES | st.sampled_from([2**63 - 1, 2**63, 2**64])),
+    "schema_version": st.integers(0, 2),
+    "unknown": JSON,
+}
+
+
+@given(st.fixed_dictionaries({}, optional={name: some | some | JSON for name, some in FIELD_VALUES.items()}))
+def test_a_message_that_says_it_is_json_gives_what_it_gives_without_saying_so(changes: dict[str, Any]) -> None:
+    fields = VALID | changes
+    message, key = json.dumps(fields).encode(), str(fields["session_id"]).encode()
+    said = _outcome(_record(message, key, [("content-type", b"application/json")]))
+    assert _outcome(_record(message, key)) == said
+
+
+@pytest.mark.parametrize("depth", [100, 10_000])
+@pytest.mark.parametrize("place", ["event_id", "attributes", "unknown"])
+def test_so_does_one_that_is_nested_deeply(place: str, depth: int) -> None:
+    fields = ",".join(f'"{name}":{json.dumps(value)}' for name, value in VALID.items() if name != place)
+    message = f'{{"{place}":{"[" * depth}{"]" * depth},{fields}}}'.encode()
+    assert _outcome(_record(message)) == _outcome(_record(message, headers=[("content-type", b"application/json")]))
+
+
+def _outcome(record: ConsumerRecord) -> tuple[object, int]:
+    parser = EventParser()
+    try:
+        return _exactly(parser.parse_record(record)), parser.unknown_fields
+    except EventError as error:
+        return (error.field, str(error), error.reason), parser.unknown_fields
 
 
 def test_optional_fields_may_be_left_out_or_null() -> None:
