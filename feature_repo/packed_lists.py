@@ -19,12 +19,16 @@ class PackedLists:
 
     __slots__ = ("_bodies", "_length", "timestamp_ms")
 
-    def __init__(self, bodies: list[bytes]) -> None:
+    def __init__(self, bodies: list[bytes], length: int, timestamp_ms: int) -> None:
         self._bodies = bodies
-        times = bodies[TIMES]
-        self._length = wire_values.count_varints(times)
-        self.timestamp_ms = wire_values.last_varint(times) if times else -1
+        self._length = length
+        self.timestamp_ms = timestamp_ms
         """Time of the newest event; less than any while there is none."""
+
+    @classmethod
+    def empty(cls, lists: int) -> Self:
+        """So many lists without an entry."""
+        return cls([b""] * lists, 0, -1)
 
     @classmethod
     def of(cls, fields: Sequence[bytes | None]) -> Self | None:
@@ -36,7 +40,8 @@ class PackedLists:
             if not body:
                 return None
             bodies.append(body)
-        return cls(bodies)
+        times = bodies[TIMES]
+        return cls(bodies, wire_values.count_varints(times), wire_values.last_varint(times))
 
     def __len__(self) -> int:
         return self._length

@@ -21,15 +21,16 @@ _MOVE_AFTER = 64
 class PopularityShard:
     """Decayed counts of the items of one scope in one partition. The result depends on the order of `add` alone.
 
-    Of more than 2 * MAX_POPULAR_ITEMS items the lesser half is forgotten.
+    Of more than 2 * MAX_POPULAR_ITEMS items the lesser half is forgotten. They are stored in the order they came in, as
+    each batch stores its shards, and readers have to add shards up before they can sort.
     """
 
     def __init__(self) -> None:
         self._scores: dict[str, float] = {}
         self._landmark_ms = 0
         self._newest_ms = 0
-        self._entries: dict[str, bytes] = {}
-        """Encoded ids, of items that were stored before."""
+        self._ids = bytearray()
+        """Ids of the scores, in their order, encoded."""
 
     @classmethod
     def from_fields(cls, fields: Encoded | None) -> Self:
@@ -37,7 +38,7 @@ class PopularityShard:
         shard = cls()
         if fields and fields[-1]:
             scores = decode_value(FeatureType.DOUBLE_LIST, fields[1])
-            shard._scores = dict(zip(decode_value(FeatureType.STRING_LIST, fields[0]), scores, strict=True))
+            shard._keep(dict(zip(decode_value(FeatureType.STRING_LIST, fields[0]), scores, strict=True)))
             shard._landmark_ms = decode_value(FeatureType.INT64, fields[2])
             shard._newest_ms = decode_timestamp(fields[-1])
         return shard
@@ -47,35 +48,34 @@ class PopularityShard:
         age = (timestamp_ms - self._landmark_ms) / _HALF_LIFE_MS
         if age > _MOVE_AFTER:
             age = self._move_landmark(timestamp_ms)
-        self._scores[item_id] = self._scores.get(item_id, 0.0) + 2.0**age
+        score = self._scores.get(item_id)
+        if score is None:
+            score = 0.0
+            self._ids += wire_values.string_entry(item_id)
+        self._scores[item_id] = score + 2.0**age
         if timestamp_ms > self._newest_ms:
             self._newest_ms = timestamp_ms
         if len(self._scores) > 2 * MAX_POPULAR_ITEMS:
-            self._scores = {kept: self._scores[kept] for kept in _best_first(self._scores)[:MAX_POPULAR_ITEMS]}
+            self._keep({kept: self._scores[kept] for kept in _best_first(self._scores)[:MAX_POPULAR_ITEMS]})
 
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
-        best_first = _best_first(self._scores)
         return [
-            wire_values.string_list(b"".join(map(self._entry, best_first))),
-            wire_values.double_list([self._scores[item_id] for item_id in best_first]),
+            wire_values.string_list(bytes(self._ids)),
+            wire_values.double_list(list(self._scores.values())),
             wire_values.int64(self._landmark_ms),
             wire_values.timestamp(self._newest_ms),
         ]
 
-    def _entry(self, item_id: str) -> bytes:
-        entry = self._entries.get(item_id)
-        if entry is None:
-            if len(self._entries) > 4 * MAX_POPULAR_ITEMS:
-                self._entries.clear()
-            entry = self._entries[item_id] = wire_values.string_entry(item_id)
-        return entry
+    def _keep(self, scores: dict[str, float]) -> None:
+        self._scores = scores
+        self._ids = bytearray(b"".join(map(wire_values.string_entry, scores)))
 
     def _move_landmark(self, timestamp_ms: int) -> float:
         steps = (timestamp_ms - self._landmark_ms) // _HALF_LIFE_MS
         self._landmark_ms += steps * _HALF_LIFE_MS
         decay = 2.0 ** -min(steps, 2000)  # 0 when everything so far is too old to count
-        self._scores = {item_id: score * decay for item_id, score in self._scores.items() if score * decay}
+        self._keep({item_id: score * decay for item_id, score in self._scores.items() if score * decay})
         return (timestamp_ms - self._landmark_ms) / _HALF_LIFE_MS
 
 
@@ -90,7 +90,7 @@ def merge_popular(rows: Iterable[Row], now_ms: int) -> list[tuple[str, float]]:
 
 
 def _best_first(scores: dict[str, float]) -> list[str]:
-    """Ties by id. Two sorts without a Python call for each item: this is done for every batch."""
+    """Ties by id. Two sorts without a Python call for each item."""
     item_ids = sorted(scores)
     item_ids.sort(key=scores.__getitem__, reverse=True)
     return item_ids

@@ -50,7 +50,7 @@ class Timeline(ABC):
     lists: int
     """How many of the view's features are lists with an entry for each event; they come first."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, packed: PackedLists | None = None) -> None:
         self.key = key
         self.revision = 0
         """Writes so far, in views that several consumers write; 0 means that the store has no row."""
@@ -58,20 +58,20 @@ class Timeline(ABC):
         """Reading of time.monotonic() when the row's expiry was last set; 0 means not yet."""
         self.dirty = False
         """Whether it differs from what was read or last written; whoever writes it resets this."""
-        self._packed: PackedLists | None = PackedLists([b""] * self.lists)
-        """All events, until one comes that is not the newest; the lists below are empty meanwhile."""
-        self._order: list[Order] = []
-        self._by_id: dict[str, Order] = {}
-        self._columns: list[list[bytes]] = []
+        self._packed: PackedLists | None = packed or PackedLists.empty(self.lists)
+        """All events, until one comes that is not the newest; until then there are none of the three below."""
+        self._order: list[Order]
+        self._by_id: dict[str, Order]
+        self._columns: list[list[bytes]]
         """Encoded entries of each of the view's lists."""
 
     @classmethod
     def from_fields(cls, key: str, fields: Sequence[bytes | None]) -> Self:
         """From what `encoded` returned, read back from the store."""
-        timeline = cls(key)
         lists = fields[: cls.lists]
-        timeline._packed = PackedLists.of(lists)
-        if timeline._packed is None:
+        packed = PackedLists.of(lists)
+        timeline = cls(key, packed)
+        if packed is None:
             timeline._decode(lists)
         return timeline
 
@@ -92,7 +92,7 @@ class Timeline(ABC):
             if self._packed.append(event.timestamp_ms, entries or entries_of(event), self.limit):
                 self.dirty = True
                 return True
-            self._unpack(self._packed)
+            self._decode(self._packed.encoded())
         order = (event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id)
         known = self._by_id.get(event.event_id)
         if known is not None:
@@ -138,11 +138,9 @@ class Timeline(ABC):
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
 
-    def _unpack(self, packed: PackedLists) -> None:
-        self._packed = None
-        self._decode(packed.encoded())
-
     def _decode(self, lists: Sequence[bytes | None]) -> None:
+        self._packed = None
+        self._order, self._by_id = [], {}
         self._columns = [[] for _ in lists]
         event_ids, item_ids, types, times, *others = (
             decode_value(FeatureType.INT64_LIST if place == TIMES else FeatureType.STRING_LIST, raw)
@@ -164,8 +162,8 @@ class SessionTimeline(Timeline):
     lists = 4
     view = SESSION_EVENTS
 
-    def __init__(self, key: str) -> None:
-        super().__init__(key)
+    def __init__(self, key: str, packed: PackedLists | None = None) -> None:
+        super().__init__(key, packed)
         self._user = (0, "")
         self._user_value = b""
         """The user's id, encoded."""

@@ -89,7 +89,7 @@ POPULAR_ITEMS = View(
     "scope",
     schema.POPULAR_ITEMS_TTL,
     {
-        # best first; a score is the sum over events of 2 ** ((timestamp_ms - landmark_ms) / half-life)
+        # in no order; a score is the sum over events of 2 ** ((timestamp_ms - landmark_ms) / half-life)
         "item_ids": FeatureType.STRING_LIST,
         "scores": FeatureType.DOUBLE_LIST,
         "landmark_ms": FeatureType.INT64,

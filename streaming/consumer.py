@@ -9,10 +9,11 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
@@ -47,9 +48,12 @@ def run_consumer(settings: StreamingSettings, stop: threading.Event | None = Non
 
 
 def _collect_garbage_rarely() -> None:
-    """Sessions at hand are many long-lived objects without cycles: looking through them cost a third of the time."""
+    """Sessions at hand are many long-lived objects without cycles: looking through them cost a third of the time.
+
+    The young are looked through a few at a time, which keeps each pause short.
+    """
     gc.freeze()
-    gc.set_threshold(100_000, 20, 100)
+    gc.set_threshold(10_000, 200, 100)
 
 
 class Consumer(Stage):
@@ -84,6 +88,8 @@ class Consumer(Stage):
                 self._send(batch, parsed, parse_seconds)
                 if sum(map(len, batch.values())) < self._full_batch:
                     self._finish()
+            else:
+                self._commit({})
         self._metrics.paused.set(self.is_paused)
         self._metrics.lag.observe(self._kafka.kafka)
 
@@ -128,11 +134,14 @@ class Consumer(Stage):
             self._reject(sent.parsed.rejected)
         self._sent = None
         offsets = next_offsets(sent.batch)
-        if not self._kafka.commit(offsets):
-            self._fold.forget_all()
+        self._commit(offsets)
         self._metrics.lag.handled(sent.batch)
         rejected = len(sent.parsed.rejected)
         log.debug("%d written, %d rejected up to %s", applied.new.total(), rejected, describe(offsets))
+
+    def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        if not self._kafka.commit_soon(offsets):
+            self._fold.forget_all()
 
     def _parse(self, batch: Batch) -> tuple["Parsed", float]:
         """And the seconds that it took."""

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
@@ -31,6 +32,9 @@ POLL_MS = 100
 
 SESSION_TIMEOUT_MS = 10_000
 """Silence after which the partitions of a killed member go to the others, or to its successor."""
+
+COMMIT_SECONDS = 0.1
+"""Between the commits of a group whose store knows what it has: after a crash no more than that comes again."""
 
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
@@ -107,6 +111,8 @@ class PatientConsumer:
     def __init__(self, settings: StreamingSettings, group: str, topics: Sequence[str]) -> None:
         self._delay = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
+        self._uncommitted: dict[TopicPartition, int] = {}
+        self._committed_at = 0.0
         self._rebalances = RebalanceNotes(self._forget_positions)
         self.kafka = open_consumer(settings, group)
         for topic in topics:
@@ -141,9 +147,10 @@ class PatientConsumer:
         return self._rebalances.take_revoked()
 
     def retry_later(self, batch: Batch, error: Exception) -> None:
-        """Have the batch come again, and nothing else before."""
-        place = describe(first_offsets(batch))
-        log.error("%s is not written, next try in %.1f s: %s", place, self._delay, error, extra={"place": place})
+        """Have the batch come again, and nothing else before; an empty one if what failed is a commit."""
+        place = describe(first_offsets(batch) or self._uncommitted)
+        what = "written" if batch else "committed"
+        log.error("%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
         self._give_back(batch)
         self._retry_at = time.monotonic() + self._delay
         self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)
@@ -154,8 +161,26 @@ class PatientConsumer:
         self._delay = _FIRST_RETRY_SECONDS
         return committed
 
+    def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """As `commit`, of these and all before them; but no sooner than COMMIT_SECONDS after the last time.
+
+        Until then they wait for another call, or for `close`.
+        """
+        self._uncommitted |= offsets
+        if time.monotonic() - self._committed_at < COMMIT_SECONDS:
+            return True
+        assigned = self.kafka.assignment()
+        self._uncommitted = {partition: at for partition, at in self._uncommitted.items() if partition in assigned}
+        is_ours = not self._uncommitted or self.commit(self._uncommitted)
+        self._uncommitted = {}
+        self._committed_at = time.monotonic()
+        return is_ours
+
     def close(self) -> None:
         """Leave the group; what is not committed comes again to whoever owns the partitions next."""
+        self._committed_at = 0.0
+        with suppress(KafkaError):
+            self.commit_soon({})
         self.kafka.close(autocommit=False, timeout_ms=5000)
 
     def _see_rejoin_through(self) -> None:

@@ -5,6 +5,7 @@ begins when it is due, even if the producer was late. A process of its own watch
 in Redis, asking only while one of them is due and not seen.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -32,7 +33,13 @@ from streaming.settings import StreamingSettings
 HISTOGRAM = "nextclick_event_visible_seconds"
 SAMPLES_PER_S = 50
 WARM_UP_SECONDS = 2.0
-_WATCH_EVERY_SECONDS = 0.0005
+_SEND_EVERY_SECONDS = 0.005
+"""Events that became due meanwhile are sent together, as Kafka's own producer does it since 4.0; they wait from when
+they were due. One by one, sending takes more of the machine than all that is measured."""
+
+_WATCH_EVERY_SECONDS = 0.002
+"""Adds as much to what is seen, at most. Watching closer takes the time of a core from what is watched."""
+
 _SEEN_WITHIN_SECONDS = 30.0
 _HEAD_START_SECONDS = 0.5
 _PROGRESS_SECONDS = 0.5
@@ -79,15 +86,17 @@ class Seen(NamedTuple):
 
 def send_paced(start: Start, settings: StreamingSettings, pace: Pace) -> list[float]:
     """Send each event when it is due; by how many milliseconds each was late."""
+    events = list(pace.events())  # made beforehand, since making them takes longer than sending them
     producer = KafkaProducer(**kafka_options(settings), acks="all", linger_ms=0, compression_type=None)
     producer.partitions_for(settings.events_topic)
     late_ms = []
     with closing(producer):
         begin = start()
-        for position, event in enumerate(pace.events()):
+        for position, event in enumerate(events):
             due = begin + pace.due(position)
-            if (wait := due - time.monotonic()) > 0:
-                time.sleep(wait)
+            if due > time.monotonic():
+                tick = begin + math.ceil(pace.due(position) / _SEND_EVERY_SECONDS) * _SEND_EVERY_SECONDS
+                time.sleep(max(0.0, tick - time.monotonic()))
             late_ms.append((time.monotonic() - due) * 1000)
             now = structs.replace(event, timestamp_ms=time.time_ns() // 1_000_000)
             producer.send(settings.events_topic, key=event.session_id.encode(), value=event_to_json(now))

@@ -95,13 +95,14 @@ def _dead_letters(settings: StreamingSettings, count: int) -> list[tuple[bytes |
     return letters
 
 
+@pytest.mark.parametrize("batch_size", [2000, 50])  # of which the second makes a backlog of many batches
 def test_shuffled_and_repeated_events_become_the_same_sessions(
-    streaming_settings: StreamingSettings, sender: "Sender", run_id: str
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str, batch_size: int
 ) -> None:
     events = _events(run_id, 1500)
     shuffled = events + random.sample(events, 300)
     random.shuffle(shuffled)
-    with running(run_consumer, streaming_settings):
+    with running(run_consumer, streaming_settings.model_copy(update={"consumer_batch_size": batch_size})):
         sender.events(shuffled[:900])
         sender.events(shuffled[900:])
         _wait_for_store(streaming_settings, events)
