@@ -4,8 +4,7 @@ Commands are packed and replies read by hiredis, on a connection that redis-py h
 over a command, and its `read_response` over a reply, than Redis does.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import hiredis
@@ -21,6 +20,8 @@ from feature_repo.settings import SharedSettings
 from feature_repo.views import VIEWS, View
 
 LAYOUTS = {view.name: ViewLayout(view) for view in VIEWS}
+_WORDS = {name: [word for field in layout.fields for word in (field, b"")] for name, layout in LAYOUTS.items()}
+"""Fields of a row, each before the place of its value."""
 
 _SOCKET_TIMEOUT_SECONDS = 5.0
 _CHUNK = 1000
@@ -275,8 +276,11 @@ def _revised(reply: list[bytes | None]) -> tuple[int, Encoded | None]:
     return int(reply[-1] or 0), _row_or_none(reply[:-1])
 
 
-def _arguments(row: EncodedRow) -> Iterator[bytes]:
-    return chain.from_iterable(zip(LAYOUTS[row.view.name].fields, row.values, strict=True))
+def _arguments(row: EncodedRow) -> list[bytes]:
+    """Fields and values in turns."""
+    words = _WORDS[row.view.name].copy()
+    words[1::2] = row.values
+    return words
 
 
 def _expiry(row: EncodedRow) -> int:

@@ -172,9 +172,13 @@ class SessionTimeline(Timeline):
     def from_fields(cls, key: str, fields: Sequence[bytes | None]) -> Self:
         """From what `encoded` returned, read back from the store."""
         timeline = super().from_fields(key, fields)
-        user_id, seen_ms = fields[cls.lists : cls.lists + 2]
-        seen = decode_value(FeatureType.INT64, seen_ms) or 0
-        timeline._see_user(seen, decode_value(FeatureType.STRING, user_id) or "")
+        user_id, seen_ms = (field or b"" for field in fields[cls.lists : cls.lists + 2])
+        text, number = wire_values.string_text(user_id), wire_values.int64_number(seen_ms)
+        if text is None or number is None:  # none, or as another writer lays it out
+            text = decode_value(FeatureType.STRING, user_id) or ""
+            number = decode_value(FeatureType.INT64, seen_ms) or 0
+        if text:
+            timeline._user, timeline._user_value = (number, text), wire_values.string(text)
         return timeline
 
     def add(self, event: Event, entries: Entries | None = None) -> bool:
@@ -182,15 +186,13 @@ class SessionTimeline(Timeline):
 
         `entries` are those of the event, where the caller has them already.
         """
-        if event.user_id and (event.timestamp_ms, event.user_id) > self._user:
-            self._see_user(event.timestamp_ms, event.user_id)
+        user_id = event.user_id
+        if user_id and (seen := (event.timestamp_ms, user_id)) > self._user:
+            if user_id != self._user[1]:
+                self._user_value = wire_values.string(user_id)
+            self._user = seen
             self.dirty = True
         return Timeline.add(self, event, entries)
-
-    def _see_user(self, seen_ms: int, user_id: str) -> None:
-        if user_id != self._user[1]:
-            self._user_value = wire_values.string(user_id)
-        self._user = (seen_ms, user_id)
 
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""

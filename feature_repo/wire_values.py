@@ -30,6 +30,9 @@ _CONTINUED_PAIRS = tuple(bytes((value & 127 | 128, value >> 7 | 128)) for value 
 
 _ENTRIES = tuple(_ENTRY + length for length in _VARINTS)
 _STRING_LISTS = tuple(_STRING_LIST + length for length in _VARINTS)
+_INT64_LISTS = tuple(
+    _INT64_LIST + _varint(1 + len(length) + size) + _ENTRY + length for size, length in enumerate(_VARINTS)
+)
 _NANOSECONDS = (b"", *(b"\x10" + _varint(milliseconds * 1_000_000) for milliseconds in range(1, 1000)))
 
 
@@ -66,8 +69,11 @@ def string_lists(bodies: Sequence[bytes]) -> list[bytes]:
 
 def int64_list(body: bytes) -> bytes:
     """A Value of a body of `varint` pieces; at least one."""
-    packed = _ENTRY + _length(len(body)) + body
-    return _INT64_LIST + _length(len(packed)) + packed
+    size = len(body)
+    if size < len(_INT64_LISTS):
+        return _INT64_LISTS[size] + body
+    packed = _ENTRY + varint(size) + body
+    return _INT64_LIST + varint(len(packed)) + packed
 
 
 def string_list_body(value: bytes) -> bytes | None:
@@ -129,6 +135,20 @@ def double_list(values: Sequence[float]) -> bytes:
     """A Value of numbers; at least one."""
     packed = _ENTRY + _length(8 * len(values)) + struct.pack(f"<{len(values)}d", *values)
     return _DOUBLE_LIST + _length(len(packed)) + packed
+
+
+def string_text(value: bytes) -> str | None:
+    """What `string` was given; None for what it does not write, and for the empty message."""
+    raw = _inner(value, _STRING_VAL)
+    return None if raw is None else raw.decode()
+
+
+def int64_number(value: bytes) -> int | None:
+    """What `int64` was given; None for what it does not write, and for 2**63 and more."""
+    if value[:1] != _INT64_VAL or not 2 <= len(value) <= 10 or value[-1] > 127:
+        return None
+    number, end = _read_varint(value, 1)
+    return number if end == len(value) else None
 
 
 def string(text: str | None) -> bytes:

@@ -4,7 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from feature_repo import wire_values
-from feature_repo.redis_layout import decode_timestamp, encode_value
+from feature_repo.redis_layout import decode_timestamp, decode_value, encode_value
 from feature_repo.views import FeatureType
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
@@ -20,6 +20,7 @@ def test_strings(texts: list[str]) -> None:
     assert not texts or wire_values.first_entry_size(body) == len(pieces[0])
     assert [wire_values.string(text) for text in texts] == [encode_value(FeatureType.STRING, text) for text in texts]
     assert wire_values.string(None) == encode_value(FeatureType.STRING, None)
+    assert [wire_values.string_text(wire_values.string(text)) for text in texts] == texts
 
 
 @given(st.lists(WHOLE, min_size=1))
@@ -32,6 +33,7 @@ def test_whole_numbers(values: list[int]) -> None:
     assert wire_values.first_varint_size(body) == len(pieces[0])
     assert wire_values.last_varint(body) == values[-1]
     assert [wire_values.int64(value) for value in values] == [encode_value(FeatureType.INT64, v) for v in values]
+    assert [wire_values.int64_number(wire_values.int64(value)) for value in values] == values
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1))
@@ -44,9 +46,12 @@ def test_times(timestamp_ms: int) -> None:
     assert decode_timestamp(wire_values.timestamp(timestamp_ms)) == timestamp_ms
 
 
-@given(st.binary(max_size=12))
+@given(st.binary(max_size=12) | st.binary(max_size=11).map(b"\x20".__add__))
 @example(b"\x62\x80\x00")  # a length in more bytes than it needs
 def test_other_messages_have_no_body(raw: bytes) -> None:
     strings, numbers = wire_values.string_list_body(raw), wire_values.int64_list_body(raw)
     assert strings is None or wire_values.string_list(strings) == raw
     assert numbers is None or wire_values.int64_list(numbers) == raw
+    text, number = wire_values.string_text(raw), wire_values.int64_number(raw)
+    assert text is None or wire_values.string(text) == raw
+    assert number is None or decode_value(FeatureType.INT64, raw) == number
