@@ -105,7 +105,7 @@ class RedisRows:
             self._run(_delete_commands(rows[start : start + _CHUNK]))
 
     def begin(self, partitions: Sequence[str], wanted: Wanted, shared: Wanted = ()) -> Begun:
-        """Read positions of partitions, and rows: those `wanted`, and those that other writers `swap` as well.
+        """Read positions of partitions, and rows: those `wanted`, and those `shared` with other writers.
 
         From here to `commit`, another writer's commit for any of these partitions makes ours return False.
         """
@@ -210,7 +210,7 @@ class RedisRows:
         if self._connection is None:
             try:
                 self._connection = self._pool.get_connection()
-                self._reader = hiredis.Reader(replyError=redis.ResponseError)
+                self._reader = hiredis.Reader(protocolError=redis.InvalidResponse, replyError=redis.ResponseError)
                 self._swap_sha, self._expire_sha = map(self._load_script, (_SWAP, _EXPIRE))
             except redis.RedisError as error:
                 self._disconnect()

@@ -9,9 +9,11 @@ import threading
 from collections import Counter as Tally
 
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
 from prometheus_client import Counter
 
 from feature_repo.catalogue_store import CatalogueBatch, Change, open_catalogue_store
+from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply
 from feature_repo.schema import MAX_TIMESTAMP_MS
 from streaming.dead_letters import DeadLetters
@@ -21,7 +23,7 @@ from streaming.kafka_consumer import Batch, PatientConsumer, describe, next_offs
 from streaming.metrics import StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
-from streaming.stage import BatchStage, run_stage
+from streaming.stage import Stage, run_stage
 from streaming.topics import ensure_items_topic, ensure_topics
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ def run_catalogue(settings: StreamingSettings, stop: threading.Event | None = No
     run_stage(settings, lambda metrics: Catalogue(settings, topic_id, metrics), stop)
 
 
-class Catalogue(BatchStage):
+class Catalogue(Stage):
     """One member of the catalogue's group. For one thread."""
 
     def __init__(self, settings: StreamingSettings, topic_id: str, metrics: StreamingMetrics) -> None:
@@ -53,6 +55,19 @@ class Catalogue(BatchStage):
         )
         self._parser = ItemParser()
         self._store = open_catalogue_store(settings)
+
+    def step(self) -> None:
+        """Wait for the next batch, shortly, and handle it; one that the store does not take comes again."""
+        batch = self._kafka.poll()
+        try:
+            if batch:
+                self._handle(batch)
+                self._metrics.lag.handled(batch)
+        except (OnlineStoreError, KafkaError) as error:
+            self._metrics.retries.inc()
+            self._kafka.retry_later(batch, error)
+        self._metrics.paused.set(self.is_paused)
+        self._metrics.lag.observe(self._kafka.kafka)
 
     def close(self) -> None:
         """Leave the group and give connections back. Nothing is in hand between two steps."""

@@ -42,13 +42,12 @@ class EventParser:
 
         Raises EventError naming the field, what was expected of it, and the reason.
         """
+        unknown_fields = 0
         event = self._plain_event(record.value) if not record.headers else None
         if event is None:
             fields = _read(record.value, record.headers)
             event = event_of(fields)
             unknown_fields = len(fields.keys() - FIELDS)
-        else:
-            unknown_fields = 0
         if record.key != event.session_id.encode():
             raise EventError("key", "the session_id, in UTF-8", Reason.WRONG_KEY)
         _check_clock(event.timestamp_ms, record.timestamp)

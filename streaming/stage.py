@@ -5,12 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import closing
 
-from kafka import TopicPartition
-from kafka.errors import KafkaError
-
-from feature_repo.errors import OnlineStoreError
 from streaming.health import Health
-from streaming.kafka_consumer import Batch, PatientConsumer
+from streaming.kafka_consumer import PatientConsumer
 from streaming.metrics import StreamingMetrics
 from streaming.settings import StreamingSettings
 
@@ -43,33 +39,6 @@ class Stage(ABC):
     @abstractmethod
     def close(self) -> None:
         """Leave the group and give connections back."""
-
-
-class BatchStage(Stage):
-    """Writes each batch and commits it before it takes the next."""
-
-    def step(self) -> None:
-        """Wait for the next batch, shortly, and handle it; one that what it is written to does not take comes again."""
-        batch = self._kafka.poll()
-        if revoked := self._kafka.take_revoked():
-            self._forget(revoked)
-        try:
-            if batch:
-                self._handle(batch)
-                self._metrics.lag.handled(batch)
-        except (OnlineStoreError, KafkaError) as error:
-            self._metrics.retries.inc()
-            self._kafka.retry_later(batch, error)
-        self._metrics.paused.set(self.is_paused)
-        self._metrics.lag.observe(self._kafka.kafka)
-
-    @abstractmethod
-    def _handle(self, batch: Batch) -> None:
-        """Write a batch and commit it, or raise OnlineStoreError or KafkaError."""
-
-    def _forget(self, revoked: set[TopicPartition]) -> None:
-        """Drop what is remembered of partitions that others may write from now on; nothing, unless anything is."""
-        return
 
 
 def run_stage(settings: StreamingSettings, join: Callable[[StreamingMetrics], Stage], stop: threading.Event) -> None:

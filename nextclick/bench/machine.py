@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import redis
 
-_PACKAGES = ("feast", "hiredis", "kafka-python", "orjson", "redis")
+_PACKAGES = ("feast", "hiredis", "kafka-python", "msgspec", "orjson", "redis")
 
 
 def describe_machine() -> dict[str, Any]:
