@@ -18,8 +18,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from feature_repo.errors import OnlineStoreError
+from feature_repo.redis_commands import Command
 from feature_repo.redis_connection import redis_options
-from feature_repo.redis_rows import Command
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
 

@@ -11,8 +11,9 @@ from typing import Protocol
 from feature_repo.availability import note_command, note_in_sqlite
 from feature_repo.errors import OnlineStoreError
 from feature_repo.online_store import open_rows
-from feature_repo.redis_layout import row_key
-from feature_repo.redis_rows import LAYOUTS, EncodedRow, RedisRows
+from feature_repo.redis_commands import EncodedRow
+from feature_repo.redis_layout import LAYOUTS, row_key
+from feature_repo.redis_rows import RedisRows
 from feature_repo.schema import Item
 from feature_repo.settings import SharedSettings
 from feature_repo.views import ITEM_PROFILE, item_to_row

@@ -9,8 +9,7 @@ import redis
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.redis_connection import redis_options
-from feature_repo.redis_layout import decode_value, row_key
-from feature_repo.redis_rows import LAYOUTS
+from feature_repo.redis_layout import LAYOUTS, decode_value, row_key
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
 from feature_repo.views import SESSION_EVENTS, FeatureType

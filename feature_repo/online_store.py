@@ -18,9 +18,10 @@ from redis.backoff import NoBackoff
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.popularity import PopularityShard, merge_popular
+from feature_repo.redis_commands import EncodedRow, Wanted
 from feature_repo.redis_connection import redis_options
-from feature_repo.redis_layout import Encoded, row_key
-from feature_repo.redis_rows import LAYOUTS, Begun, EncodedRow, RedisRows, Wanted
+from feature_repo.redis_layout import LAYOUTS, Encoded, row_key
+from feature_repo.redis_rows import Begun, RedisRows
 from feature_repo.schema import MAX_POPULAR_SHARDS, Event, Item
 from feature_repo.session import Session
 from feature_repo.settings import SharedSettings

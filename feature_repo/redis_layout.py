@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from feature_repo.schema import PROJECT
-from feature_repo.views import FeatureType, Row, View
+from feature_repo.views import VIEWS, FeatureType, Row, View
 
 Encoded = Sequence[bytes | None]
 """The values of a row as the store keeps them, in the order of its view's features, and last its time stamp."""
@@ -95,6 +95,9 @@ class ViewLayout:
 
 def _hash_field(view_name: str, feature: str) -> bytes:
     return struct.pack("<I", mmh3.hash(f"{view_name}:{feature}", signed=False))
+
+
+LAYOUTS = {view.name: ViewLayout(view) for view in VIEWS}
 
 
 def encode_value(kind: FeatureType, value: Any) -> bytes:

@@ -22,6 +22,12 @@ MAX_TIMESTAMP_MS = 253_402_300_799_999
 """The end of the year 9999 (UTC), the last moment that every reader of the archive can express."""
 
 MAX_ATTRIBUTES = 32
+MAX_ATTRIBUTE_LENGTH = 4096
+"""Characters of one attribute's string."""
+
+MIN_WHOLE, MAX_WHOLE = -(2**63), 2**63 - 1
+"""Whole numbers that an attribute may hold."""
+
 MAX_EVENT_BYTES = 64 * 1024
 
 MAX_HISTORY_LENGTH = 200
@@ -86,6 +92,10 @@ AttributeValue = str | int | float | bool
 
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_LENGTH)]
 
+_Text = Annotated[str, Meta(max_length=MAX_ATTRIBUTE_LENGTH)]
+_Whole = Annotated[int, Meta(ge=MIN_WHOLE, le=MAX_WHOLE)]
+Attributes = Annotated[dict[Id, _Text | _Whole | float | bool], Meta(max_length=MAX_ATTRIBUTES)]
+
 
 class Event(Struct, frozen=True, forbid_unknown_fields=True):
     """One thing a person did, at `timestamp_ms` milliseconds since the Unix epoch (UTC).
@@ -99,7 +109,7 @@ class Event(Struct, frozen=True, forbid_unknown_fields=True):
     item_id: Id
     timestamp_ms: Annotated[int, Meta(gt=0, le=MAX_TIMESTAMP_MS)]
     user_id: Id | None = None
-    attributes: dict[str, AttributeValue] = {}
+    attributes: Attributes = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feature_repo import wire_values
 from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply, open_feature_store
+from feature_repo.redis_commands import EncodedRow, Wanted
 from feature_repo.redis_layout import Encoded, decode_timestamp
-from feature_repo.redis_rows import Begun, EncodedRow, Wanted
+from feature_repo.redis_rows import Begun
 from feature_repo.settings import SharedSettings
 from feature_repo.views import VIEWS, View
 

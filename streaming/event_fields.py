@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from feature_repo.schema import (
+    MAX_ATTRIBUTE_LENGTH,
     MAX_ATTRIBUTES,
     MAX_ID_LENGTH,
     MAX_TIMESTAMP_MS,
+    MAX_WHOLE,
+    MIN_WHOLE,
     AttributeValue,
     Event,
     EventType,
@@ -19,11 +22,6 @@ from streaming.errors import EventError, Reason
 
 SCHEMA_VERSION = 1
 """The one version there is. A newer one may mean something else by the same name, so it is not guessed at."""
-
-MAX_ATTRIBUTE_LENGTH = 4096
-"""Characters of one attribute's string."""
-
-_MIN_WHOLE, _MAX_WHOLE = -(2**63), 2**63 - 1
 
 _EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
 _REQUIRED = ("event_id", "event_type", "session_id", "item_id", "timestamp_ms")
@@ -70,10 +68,12 @@ def event_of(fields: Mapping[str, Any]) -> Event:
 
 
 def check_attributes(event: Event) -> None:
-    """Check what the types of `Event` do not say. Raises EventError."""
-    if event.attributes:
-        _attributes(event.attributes)
-    _check_required(event.event_type, event.attributes)
+    """Check what the types of `Event` do not say: attributes that have a meaning. Raises EventError."""
+    attributes = event.attributes
+    if not _MEANINGS.keys().isdisjoint(attributes):
+        for name in _MEANINGS.keys() & attributes.keys():
+            _MEANINGS[name](f"attributes.{name}", attributes[name])
+    _check_required(event.event_type, attributes)
 
 
 def shortened(name: str) -> str:
@@ -143,7 +143,7 @@ def _attribute_problem(value: object) -> Reason | None:
     if type(value) is str:
         return Reason.TOO_LONG if len(value) > MAX_ATTRIBUTE_LENGTH else None
     if type(value) is int:
-        return None if _MIN_WHOLE <= value <= _MAX_WHOLE else Reason.OUT_OF_RANGE
+        return None if MIN_WHOLE <= value <= MAX_WHOLE else Reason.OUT_OF_RANGE
     if type(value) is float:
         return None if math.isfinite(value) else Reason.OUT_OF_RANGE
     return None if type(value) is bool else Reason.WRONG_TYPE
@@ -153,7 +153,7 @@ def _whole(least: int) -> Callable[[str, object], None]:
     def check(field: str, value: object) -> None:
         if type(value) is not int:
             raise EventError(field, f"a whole number from {least}", Reason.WRONG_TYPE)
-        if not least <= value <= _MAX_WHOLE:
+        if not least <= value <= MAX_WHOLE:
             raise EventError(field, f"a whole number from {least}", Reason.OUT_OF_RANGE)
 
     return check
@@ -162,7 +162,7 @@ def _whole(least: int) -> Callable[[str, object], None]:
 def _check_price(field: str, value: object) -> None:
     if type(value) is not int and type(value) is not float:
         raise EventError(field, "a number from 0", Reason.WRONG_TYPE)
-    if not 0 <= value <= _MAX_WHOLE:
+    if not 0 <= value <= MAX_WHOLE:
         raise EventError(field, "a number from 0", Reason.OUT_OF_RANGE)
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.online_store import open_rows
+from feature_repo.redis_commands import EncodedRow
 from feature_repo.redis_layout import Encoded
-from feature_repo.redis_rows import EncodedRow
 from feature_repo.schema import Event, EventType
 from feature_repo.timeline import Entries, SessionTimeline, Timeline, UserTimeline, entries_of
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY

@@ -23,6 +23,7 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from streaming.kafka_connection import kafka_options, unavailable
+from streaming.kafka_records import unpack_quickly
 from streaming.settings import StreamingSettings
 
 log = logging.getLogger(__name__)
@@ -50,27 +51,32 @@ _FENCED = (
 )
 
 
+def consumer_options(settings: StreamingSettings, group: str) -> dict[str, Any]:
+    """What a member of the group gives kafka-python's `KafkaConsumer`."""
+    return {
+        **kafka_options(settings),
+        "group_id": group,
+        "group_instance_id": settings.consumer_instance_id or None,
+        "client_id": group,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "max_poll_records": settings.consumer_batch_size,
+        "fetch_min_bytes": 1,
+        "isolation_level": "read_committed",  # what a transaction took back never happened
+        "session_timeout_ms": SESSION_TIMEOUT_MS,
+        "max_poll_interval_ms": settings.max_poll_interval_ms,
+    }
+
+
 def open_consumer(settings: StreamingSettings, group: str) -> KafkaConsumer:
     """A consumer of the group, not subscribed yet. Raises KafkaError if no broker answers."""
-    return KafkaConsumer(
-        **kafka_options(settings),
-        group_id=group,
-        group_instance_id=settings.consumer_instance_id or None,
-        client_id=group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_poll_records=settings.consumer_batch_size,
-        fetch_min_bytes=1,
-        isolation_level="read_committed",  # what a transaction took back never happened
-        session_timeout_ms=SESSION_TIMEOUT_MS,
-        max_poll_interval_ms=settings.max_poll_interval_ms,
-    )
+    return unpack_quickly(KafkaConsumer(**consumer_options(settings, group)))
 
 
 def open_reader(settings: StreamingSettings, **options: Any) -> KafkaConsumer:
     """A consumer of no group, to read a topic from its beginning. Raises KafkaUnavailableError if no broker answers."""
     try:
-        return KafkaConsumer(
+        reader = KafkaConsumer(
             **kafka_options(settings),
             bootstrap_timeout_ms=10_000,
             group_id=None,
@@ -81,6 +87,7 @@ def open_reader(settings: StreamingSettings, **options: Any) -> KafkaConsumer:
         )
     except (KafkaError, OSError) as error:
         raise unavailable(settings) from error
+    return unpack_quickly(reader)
 
 
 def commit(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:

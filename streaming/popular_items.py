@@ -7,8 +7,8 @@ from typing import Protocol
 
 from feature_repo.online_store import Rows
 from feature_repo.popularity import PopularityShard
+from feature_repo.redis_commands import EncodedRow
 from feature_repo.redis_layout import decode_value
-from feature_repo.redis_rows import EncodedRow
 from feature_repo.schema import MAX_POPULAR_SHARDS, Event, EventType
 from feature_repo.views import ITEM_PROFILE, POPULAR_ITEMS, FeatureType, popular_key, popular_scope
 from streaming.errors import TooManyPartitionsError

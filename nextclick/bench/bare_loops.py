@@ -6,9 +6,9 @@ from typing import Any
 
 import redis
 
+from feature_repo.redis_commands import EncodedRow
 from feature_repo.redis_connection import redis_options
-from feature_repo.redis_layout import row_key
-from feature_repo.redis_rows import LAYOUTS, EncodedRow
+from feature_repo.redis_layout import LAYOUTS, row_key
 from nextclick.bench.child import Start
 from nextclick.bench.errors import BenchError
 from nextclick.bench.micro_batches import RecordingFold, parse_batch, poll_batches, size
@@ -29,7 +29,7 @@ def poll_bare(start: Start, settings: StreamingSettings, target: int) -> dict[st
     start()
     sizes: list[int] = []
     times: list[float] = [time.perf_counter()]
-    for batch in poll_batches(settings, target):
+    for batch in poll_batches(settings, target, bare=True):
         sizes.append(size(batch))
         times.append(time.perf_counter())
     # A single batch is timed from the start instead, joining included: too long rather than too short.

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, TypeVar
 
-from feature_repo.redis_rows import LAYOUTS, EncodedRow, RedisRows
+from feature_repo.redis_commands import EncodedRow
+from feature_repo.redis_layout import LAYOUTS
+from feature_repo.redis_rows import RedisRows
 from feature_repo.views import SESSION_EVENTS, Row
 from nextclick.bench.child import Start
 from nextclick.bench.errors import BenchError

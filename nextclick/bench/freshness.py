@@ -18,8 +18,7 @@ from kafka import KafkaProducer
 from msgspec import structs
 
 from feature_repo.redis_connection import redis_options
-from feature_repo.redis_layout import row_key
-from feature_repo.redis_rows import LAYOUTS
+from feature_repo.redis_layout import LAYOUTS, row_key
 from feature_repo.schema import Event
 from feature_repo.views import SESSION_EVENTS
 from nextclick.bench.child import Child, Start

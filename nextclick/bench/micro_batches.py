@@ -4,26 +4,31 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 
+from kafka import KafkaConsumer
 from kafka.consumer.fetcher import ConsumerRecord
 
-from feature_repo.redis_rows import Command, EncodedRow, RedisRows
+from feature_repo.redis_commands import Command, EncodedRow
+from feature_repo.redis_rows import RedisRows
 from feature_repo.schema import Event
 from nextclick.bench.errors import BenchError
 from streaming.events import EventParser
 from streaming.folding import OnlineFold, PartitionBatch
-from streaming.kafka_consumer import POLL_MS, Batch, open_consumer
+from streaming.kafka_consumer import POLL_MS, Batch, consumer_options, open_consumer
 from streaming.settings import StreamingSettings
 
 _SILENT_SECONDS = 90.0
 """Longer than the broker waits for a member that went without a word before it deals its partitions again."""
 
 
-def poll_batches(settings: StreamingSettings, target: int) -> Iterator[Batch]:
+def poll_batches(settings: StreamingSettings, target: int, bare: bool = False) -> Iterator[Batch]:
     """What `poll` returns to a member of a group with the consumer's settings, until `target` messages have come.
 
-    Nothing is committed. Raises BenchError if no message comes for long.
+    Nothing is committed. If `bare`, by kafka-python alone, with nothing of ours in it. Raises BenchError if no message
+    comes for long.
     """
-    with closing(open_consumer(settings, settings.consumer_group)) as consumer:
+    group = settings.consumer_group
+    opened = KafkaConsumer(**consumer_options(settings, group)) if bare else open_consumer(settings, group)
+    with closing(opened) as consumer:
         consumer.subscribe([settings.events_topic])
         seen, heard_at = 0, time.monotonic()
         while seen < target:

@@ -1,6 +1,6 @@
 """What the tests of streaming share: topics and groups of their own, and a way to send messages."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from uuid import uuid4
 
 import pytest
@@ -58,9 +58,9 @@ class Sender:
             )
         self._producer.flush()
 
-    def raw(self, key: bytes | None, value: bytes | None) -> None:
+    def raw(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         """Any message, into partition 0."""
-        self._producer.send(self._topic, key=key, value=value, partition=0).get(timeout=10)
+        self._producer.send(self._topic, key=key, value=value, headers=list(headers), partition=0).get(timeout=10)
 
     def close(self) -> None:
         """End the producer's thread."""

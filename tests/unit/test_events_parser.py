@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.schema import (
+    MAX_ATTRIBUTE_LENGTH,
     MAX_ATTRIBUTES,
     MAX_CLOCK_SKEW,
     MAX_EVENT_BYTES,
@@ -21,7 +22,6 @@ from feature_repo.schema import (
     EventType,
 )
 from streaming.errors import EventError, Reason
-from streaming.event_fields import MAX_ATTRIBUTE_LENGTH
 from streaming.events import (
     PROTOBUF_TYPE,
     EventParser,
