@@ -43,20 +43,22 @@ class PopularityShard:
             shard._newest_ms = decode_timestamp(fields[-1])
         return shard
 
-    def add(self, item_id: str, timestamp_ms: int) -> None:
-        """Count one event."""
-        age = (timestamp_ms - self._landmark_ms) / _HALF_LIFE_MS
-        if age > _MOVE_AFTER:
-            age = self._move_landmark(timestamp_ms)
-        score = self._scores.get(item_id)
-        if score is None:
-            score = 0.0
-            self._ids += wire_values.string_entry(item_id)
-        self._scores[item_id] = score + 2.0**age
-        if timestamp_ms > self._newest_ms:
-            self._newest_ms = timestamp_ms
-        if len(self._scores) > 2 * MAX_POPULAR_ITEMS:
-            self._keep({kept: self._scores[kept] for kept in _best_first(self._scores)[:MAX_POPULAR_ITEMS]})
+    def add(self, events: Iterable[tuple[str, int]]) -> None:
+        """Count events, one after the other: item_id and timestamp_ms of each."""
+        for item_id, timestamp_ms in events:
+            age = (timestamp_ms - self._landmark_ms) / _HALF_LIFE_MS
+            if age > _MOVE_AFTER:
+                age = self._move_landmark(timestamp_ms)
+            scores = self._scores
+            if item_id in scores:
+                scores[item_id] += 2.0**age
+            else:
+                scores[item_id] = 2.0**age
+                self._ids += wire_values.string_entry(item_id)
+                if len(scores) > 2 * MAX_POPULAR_ITEMS:
+                    self._keep({kept: scores[kept] for kept in _best_first(scores)[:MAX_POPULAR_ITEMS]})
+            if timestamp_ms > self._newest_ms:
+                self._newest_ms = timestamp_ms
 
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""

@@ -8,9 +8,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import hiredis
+from msgspec import Struct
 
 from feature_repo.redis_layout import LAYOUTS, row_key
 from feature_repo.views import VIEWS, View
@@ -60,7 +61,7 @@ _SIZES = tuple(b"$%d\r\n" % size for size in range(1 << 14))
 """What stands before a word, by its length."""
 
 
-class EncodedRow(NamedTuple):
+class EncodedRow(Struct, frozen=True):
     """A row ready to be stored."""
 
     view: View

@@ -6,7 +6,7 @@ of a list is its entries one after the other, without the message around them. T
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 _STRING_VAL, _INT64_VAL = b"\x12", b"\x20"  # tag: field number << 3 | wire type
@@ -54,17 +54,28 @@ def string_entry(text: str) -> bytes:
     return (_ENTRIES[size] if size < len(_ENTRIES) else _ENTRY + varint(size)) + raw
 
 
+def string_entries(texts: Iterable[str]) -> list[bytes]:
+    """`string_entry` of each."""
+    raw = [text.encode() for text in texts]
+    try:
+        return [_ENTRIES[len(entry)] + entry for entry in raw]
+    except IndexError:
+        return [_ENTRY + _length(len(entry)) + entry for entry in raw]
+
+
 def string_list(body: bytes) -> bytes:
     """A Value of a body of `string_entry` pieces."""
     return _STRING_LIST + _length(len(body)) + body
 
 
-def string_lists(bodies: Sequence[bytes]) -> list[bytes]:
-    """`string_list` of each."""
+def lists(bodies: Sequence[bytes], numbers_at: int) -> list[bytes]:
+    """`string_list` of each body, but for one, of which `int64_list`."""
     try:
-        return [_STRING_LISTS[len(body)] + body for body in bodies]
+        values = [_STRING_LISTS[len(body)] + body for body in bodies]
     except IndexError:
-        return list(map(string_list, bodies))
+        values = list(map(string_list, bodies))
+    values[numbers_at] = int64_list(bodies[numbers_at])
+    return values
 
 
 def int64_list(body: bytes) -> bytes:
@@ -74,6 +85,17 @@ def int64_list(body: bytes) -> bytes:
         return _INT64_LISTS[size] + body
     packed = _ENTRY + varint(size) + body
     return _INT64_LIST + varint(len(packed)) + packed
+
+
+def list_bodies(values: Sequence[bytes | None], numbers_at: int) -> list[bytes] | None:
+    """What `lists` put together; None for what it does not write, and where a list is empty."""
+    bodies: list[bytes] = []
+    for place, value in enumerate(values):
+        body_of = int64_list_body if place == numbers_at else string_list_body
+        if not (body := body_of(value) if value else None):
+            return None
+        bodies.append(body)
+    return bodies
 
 
 def string_list_body(value: bytes) -> bytes | None:

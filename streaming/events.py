@@ -50,7 +50,9 @@ class EventParser:
             unknown_fields = len(fields.keys() - FIELDS)
         if record.key != event.session_id.encode():
             raise EventError("key", "the session_id, in UTF-8", Reason.WRONG_KEY)
-        _check_clock(event.timestamp_ms, record.timestamp)
+        message_ms = record.timestamp
+        if message_ms < 0 or not -_MAX_SKEW_MS <= message_ms - event.timestamp_ms <= _MAX_AGE_MS:
+            _check_clock(event.timestamp_ms, message_ms)
         self.unknown_fields += unknown_fields
         return event
 

@@ -16,7 +16,8 @@ from feature_repo.online_store import open_rows
 from feature_repo.redis_commands import EncodedRow
 from feature_repo.redis_layout import Encoded
 from feature_repo.schema import Event, EventType
-from feature_repo.timeline import Entries, SessionTimeline, Timeline, UserTimeline, entries_of
+from feature_repo.sorted_events import Entries, entries_of
+from feature_repo.timeline import SessionTimeline, Timeline, UserTimeline
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY
 from streaming.hot_timelines import HotTimelines
 from streaming.popular_items import PopularItems
@@ -156,26 +157,23 @@ class OnlineFold:
                 is_committed = committed()
             swapped()
             if is_committed:
-                self._remember(work.batches, sessions, positions)
+                self._remember(work, sessions, positions)
             else:
                 self.forget(batch.partition for batch in work.batches)
             return is_committed
 
         return answer
 
-    def _remember(
-        self, batches: Sequence[PartitionBatch], sessions: dict[str, SessionTimeline], positions: dict[str, int]
-    ) -> None:
+    def _remember(self, work: "_Work", sessions: dict[str, SessionTimeline], positions: dict[str, int]) -> None:
         self._positions |= positions
-        for batch in batches:
-            session_ids = {event.session_id for _, event in batch.events}
+        for batch, session_ids in zip(work.batches, work.session_ids, strict=True):
             self._sessions.put({session_id: sessions[session_id] for session_id in session_ids}, batch.partition)
         if self._popular:
             self._popular.written()
 
     def _read(self, work: "_Work") -> tuple[dict[str, SessionTimeline], dict[str, UserTimeline], dict[str, int]] | None:
         """Sessions, users and positions of the batches, in one round trip; None if these are not the ones we wrote."""
-        session_ids = {event.session_id for batch in work.batches for _, event in batch.events}
+        session_ids = set[str]().union(*work.session_ids)
         sessions, users = self._sessions.get(session_ids), self._users.get(work.of_user)
         cold = [session_id for session_id in session_ids if session_id not in sessions]
         cold_users = [user_id for user_id in work.of_user if user_id not in users]
@@ -212,9 +210,9 @@ class OnlineFold:
                 new.append(offset_and_event)
             else:
                 applied.repeated[event.event_type] += 1
-        applied.new.update(event.event_type for _, event in new)
+        applied.new.update([event.event_type for _, event in new])
         if self._popular:
-            self._popular.add(batch.partition, (event for offset, event in new if offset >= position))
+            self._popular.add(batch.partition, [event for offset, event in new if offset >= position])
 
     def _send_histories(self, work: "_Work", users: dict[str, UserTimeline]) -> Callable[[], None]:
         """What is returned waits for the store's answer, and leaves the work to be done again for others' rows."""
@@ -256,8 +254,10 @@ class _Work:
 
     def __init__(self, batches: Sequence[PartitionBatch], folds_history: bool) -> None:
         self.batches = batches
-        self.entries = [[entries_of(event) for _, event in batch.events] for batch in batches]
+        self.entries = [entries_of([event for _, event in batch.events]) for batch in batches]
         """Of each batch's events."""
+        self.session_ids = [{event.session_id for _, event in batch.events} for batch in batches]
+        """Of each batch."""
         self.of_user: dict[str, list[tuple[Event, Entries]]] = {}
         """Events that are not in their user's history yet."""
         self.applied = Applied()

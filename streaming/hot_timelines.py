@@ -15,8 +15,7 @@ class HotTimelines(Generic[Hot]):
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._events = 0
-        self._entries: OrderedDict[str, tuple[Hot, int, int]] = OrderedDict()
-        """Timeline, its partition, and its events when it was put: it grows in place."""
+        self._entries: OrderedDict[str, Hot] = OrderedDict()
 
     def __len__(self) -> int:
         """Timelines, of any length."""
@@ -25,29 +24,31 @@ class HotTimelines(Generic[Hot]):
     def get(self, keys: Iterable[str]) -> dict[str, Hot]:
         """Those known among the keys asked for."""
         entries = self._entries
-        return {key: entries[key][0] for key in keys if key in entries}
+        return {key: entries[key] for key in keys if key in entries}
 
     def put(self, timelines: Mapping[str, Hot], partition: int) -> None:
         """Remember timelines with the partition that their events come from."""
-        entries = self._entries
+        entries, total = self._entries, self._events
         for key, timeline in timelines.items():
-            if known := entries.pop(key, None):
-                self._events -= known[2]
-            events = len(timeline)
-            entries[key] = (timeline, partition, events)
-            self._events += events
-        while self._events > self._capacity:
-            self._events -= entries.popitem(last=False)[1][2]
+            if (known := entries.get(key)) is not None:
+                total -= known.hot_events
+                entries.move_to_end(key)
+            entries[key] = timeline
+            timeline.hot_partition, timeline.hot_events = partition, len(timeline)
+            total += timeline.hot_events
+        while total > self._capacity:
+            total -= entries.popitem(last=False)[1].hot_events
+        self._events = total
 
     def drop(self, partitions: Collection[int]) -> None:
         """Forget partitions that another consumer may write from now on."""
-        self.remove([key for key, (_, partition, _) in self._entries.items() if partition in partitions])
+        self.remove([key for key, timeline in self._entries.items() if timeline.hot_partition in partitions])
 
     def remove(self, keys: Iterable[str]) -> None:
         """Forget these keys, where they are known."""
         for key in keys:
-            if known := self._entries.pop(key, None):
-                self._events -= known[2]
+            if (known := self._entries.pop(key, None)) is not None:
+                self._events -= known.hot_events
 
     def clear(self) -> None:
         """Forget everything."""

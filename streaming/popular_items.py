@@ -56,15 +56,17 @@ class PopularItems:
 
     def add(self, partition: int, events: Iterable[Event]) -> None:
         """Count events of a batch that was loaded; what is taken out of the cart is no sign of interest."""
-        scope_of, all_items = self._categories.scope, self._shards[ALL, partition]
-        for event in events:
-            if event.event_type is EventType.REMOVE_FROM_CART:
-                continue
-            all_items.add(event.item_id, event.timestamp_ms)
-            self._dirty.add((ALL, partition))
-            if (scope := scope_of(event.item_id)) != ALL:
-                self._shards[scope, partition].add(event.item_id, event.timestamp_ms)
-                self._dirty.add((scope, partition))
+        removal, scope_of = EventType.REMOVE_FROM_CART, self._categories.scope
+        counted = [(event.item_id, event.timestamp_ms) for event in events if event.event_type is not removal]
+        if not counted:
+            return
+        of_scope = {ALL: counted}
+        for entry in counted:
+            if (scope := scope_of(entry[0])) != ALL:
+                of_scope.setdefault(scope, []).append(entry)
+        for scope, entries in of_scope.items():
+            self._shards[scope, partition].add(entries)
+            self._dirty.add((scope, partition))
 
     def dirty_rows(self) -> list[EncodedRow]:
         """Rows of the shards that have changed since `written`."""

@@ -95,7 +95,7 @@ def _popular(events: Iterable[Event], categories: Mapping[str, str]) -> Store:
         if not _is_new(kept[event.session_id], event) or event.event_type is EventType.REMOVE_FROM_CART:
             continue
         for scope in {popular_scope(), popular_scope(categories.get(event.item_id, ""))}:
-            shards[scope, partition_of(event.session_id)].add(event.item_id, event.timestamp_ms)
+            shards[scope, partition_of(event.session_id)].add([(event.item_id, event.timestamp_ms)])
     fields = ViewLayout(POPULAR_ITEMS).fields
     return {
         row_key(POPULAR_ITEMS, popular_key(*shard)): dict(zip(fields, popularity.encoded(), strict=True))

@@ -258,7 +258,7 @@ def store_what_gateways_read(settings: StreamingSettings) -> str:
     session_id, now = uuid.uuid4().hex, time.time_ns() // 1_000_000
     popularity = PopularityShard()
     for item_id in ("item 8", "item 8", "item 9"):
-        popularity.add(item_id, now)
+        popularity.add([(item_id, now)])
     with closing(OnlineStoreWriter(settings)) as store:
         store.write_sessions([fold(None, [Event("e", EventType.VIEW, session_id, "item 7", now)])])
         store.write_popularity(popularity)

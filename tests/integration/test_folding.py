@@ -133,7 +133,7 @@ def _count(arriving: list[tuple[int, Event]], categories: dict[str, str]) -> dic
         if is_new and event.event_type is not EventType.REMOVE_FROM_CART:
             for scope in {popular_scope(), popular_scope(categories[event.item_id])}:
                 shard = shards.setdefault((scope, _partition(event.session_id)), PopularityShard())
-                shard.add(event.item_id, event.timestamp_ms)
+                shard.add([(event.item_id, event.timestamp_ms)])
     return shards
 
 

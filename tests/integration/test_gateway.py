@@ -43,7 +43,7 @@ def redis_url(stack: Any) -> str:
         client.flushdb()
     popularity = PopularityShard()
     for item_id in Counter(POPULAR).elements():
-        popularity.add(item_id, now_ms())
+        popularity.add([(item_id, now_ms())])
     writer_for(url).write_popularity(popularity)
     return url
 

@@ -110,7 +110,7 @@ async def test_items_and_popular_items_come_back(
     scope, popularity = popular_scope(run_id), [PopularityShard(), PopularityShard()]
     for n in range(MAX_CANDIDATES + 5):
         for _ in range(1 + n // 100):
-            popularity[n % 2].add(f"{run_id}-{n:03d}", NOW_MS)
+            popularity[n % 2].add([(f"{run_id}-{n:03d}", NOW_MS)])
     writer.write_items(items)
     for shard, part in zip((0, 63), popularity, strict=True):
         writer.write_popularity(part, scope, shard)

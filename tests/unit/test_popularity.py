@@ -35,7 +35,7 @@ def _recount(clicks: list[tuple[str, int]]) -> dict[str, float]:
 def test_shards_add_up_to_an_exact_recount(clicks: list[tuple[str, int]], shards: int) -> None:
     parts = [PopularityShard() for _ in range(shards)]
     for number, (item_id, timestamp_ms) in enumerate(clicks):
-        parts[number % shards].add(item_id, timestamp_ms)
+        parts[number % shards].add([(item_id, timestamp_ms)])
     merged = dict(merge_popular([_row(part) for part in parts[: len(clicks)]], NOW_MS))
     expected = _recount(clicks)
     assert merged == pytest.approx({item_id: expected[item_id] for item_id in merged}, rel=1e-9, abs=1e-30)
@@ -46,8 +46,8 @@ def test_shards_add_up_to_an_exact_recount(clicks: list[tuple[str, int]], shards
 def test_storing_and_reading_back_in_between_changes_no_bit(clicks: list[tuple[str, int]], restarts: set[int]) -> None:
     plain, interrupted = PopularityShard(), PopularityShard()
     for number, click in enumerate(clicks):
-        plain.add(*click)
-        interrupted.add(*click)
+        plain.add([click])
+        interrupted.add([click])
         if number in restarts:
             interrupted = PopularityShard.from_fields(interrupted.encoded())
     assert interrupted.encoded() == plain.encoded()
@@ -57,7 +57,7 @@ def test_best_items_come_first_and_the_tail_is_forgotten() -> None:
     rng = random.Random(1)
     shard = PopularityShard()
     for _ in range(40_000):
-        shard.add(f"item-{int(rng.paretovariate(0.5)) % 5000:04d}", NOW_MS)
+        shard.add([(f"item-{int(rng.paretovariate(0.5)) % 5000:04d}", NOW_MS)])
     row = _row(shard)
     assert MAX_POPULAR_ITEMS <= len(row.values["item_ids"]) <= 2 * MAX_POPULAR_ITEMS
     merged = merge_popular([row], NOW_MS)
@@ -69,6 +69,6 @@ def test_best_items_come_first_and_the_tail_is_forgotten() -> None:
 def test_rows_hold_what_the_layout_would_write() -> None:
     shard = PopularityShard()
     for item_id, timestamp_ms in [("a", NOW_MS), ("b", NOW_MS - 5), ("a", NOW_MS - DAY_MS)]:
-        shard.add(item_id, timestamp_ms)
+        shard.add([(item_id, timestamp_ms)])
     assert LAYOUT.encode(_row(shard)) == shard.encoded()
     assert _row(shard).timestamp_ms == NOW_MS

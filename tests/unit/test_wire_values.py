@@ -14,6 +14,7 @@ WHOLE = st.integers(0, 2**63 - 1) | st.integers(2**28 - 2, 2**28 + 2) | st.integ
 @given(st.lists(TEXTS))
 def test_strings(texts: list[str]) -> None:
     pieces = [wire_values.string_entry(text) for text in texts]
+    assert wire_values.string_entries(texts) == pieces
     body = b"".join(pieces)
     assert wire_values.string_list(body) == encode_value(FeatureType.STRING_LIST, texts)
     assert wire_values.string_list_body(wire_values.string_list(body)) == body
@@ -34,6 +35,22 @@ def test_whole_numbers(values: list[int]) -> None:
     assert wire_values.last_varint(body) == values[-1]
     assert [wire_values.int64(value) for value in values] == [encode_value(FeatureType.INT64, v) for v in values]
     assert [wire_values.int64_number(wire_values.int64(value)) for value in values] == values
+
+
+@given(st.lists(st.tuples(TEXTS, WHOLE), min_size=1), st.booleans())
+@example([("x" * 9000, 1)], True)
+@example([("x", 1)] * 9000, False)
+def test_lists_of_a_row(entries: list[tuple[str, int]], numbers_first: bool) -> None:
+    texts, numbers = (list(column) for column in zip(*entries, strict=True))
+    rows = [(FeatureType.STRING_LIST, texts, wire_values.string_entries(texts))]
+    rows.insert(0 if numbers_first else 1, (FeatureType.INT64_LIST, numbers, list(map(wire_values.varint, numbers))))
+    place = 0 if numbers_first else 1
+    bodies = [b"".join(pieces) for _, _, pieces in rows]
+    values = wire_values.lists(bodies, place)
+    assert values == [encode_value(kind, column) for kind, column, _ in rows]
+    assert wire_values.list_bodies(values, place) == bodies
+    assert wire_values.list_bodies([*values, None], place) is None
+    assert wire_values.list_bodies(values, 1 - place) is None
 
 
 @given(st.lists(st.floats(allow_nan=False), min_size=1))
