@@ -134,8 +134,9 @@ class SessionTimeline(Timeline):
         if text is None or number is None:  # none, or as another writer lays it out
             text = decode_value(FeatureType.STRING, user_id) or ""
             number = decode_value(FeatureType.INT64, seen_ms) or 0
+            user_id = wire_values.string(text)
         if text:
-            timeline._user, timeline._user_value = (number, text), wire_values.string(text)
+            timeline._user, timeline._user_value = (number, text), user_id
         return timeline
 
     def add(self, event: Event, entries: Entries | None = None) -> bool:

@@ -28,8 +28,11 @@ _VARINTS = tuple(_varint(value) for value in range(1 << 13))
 _CONTINUED_PAIRS = tuple(bytes((value & 127 | 128, value >> 7 | 128)) for value in range(1 << 14))
 """The first two bytes of a longer varint, by its lowest 14 bits."""
 
-_ENTRIES = tuple(_ENTRY + length for length in _VARINTS)
-_STRING_LISTS = tuple(_STRING_LIST + length for length in _VARINTS)
+_ENTRIES, _STRINGS, _STRING_LISTS, _INT64_LISTS_OUTSIDE = (
+    tuple(tag + length for length in _VARINTS) for tag in (_ENTRY, _STRING_VAL, _STRING_LIST, _INT64_LIST)
+)
+"""What stands before so many bytes."""
+
 _INT64_LISTS = tuple(
     _INT64_LIST + _varint(1 + len(length) + size) + _ENTRY + length for size, length in enumerate(_VARINTS)
 )
@@ -100,22 +103,22 @@ def list_bodies(values: Sequence[bytes | None], numbers_at: int) -> list[bytes] 
 
 def string_list_body(value: bytes) -> bytes | None:
     """What `string_list` put together; None for what it does not write."""
-    return _inner(value, _STRING_LIST)
+    return _inner(value, _STRING_LISTS)
 
 
 def int64_list_body(value: bytes) -> bytes | None:
     """What `int64_list` put together; None for what it does not write."""
-    packed = _inner(value, _INT64_LIST)
-    return _inner(packed, _ENTRY) if packed else None
+    packed = _inner(value, _INT64_LISTS_OUTSIDE)
+    return _inner(packed, _ENTRIES) if packed else None
 
 
-def _inner(message: bytes, tag: bytes) -> bytes | None:
-    """The only field of a message, if it has this tag. The size of the whole tells the size of its parts."""
+def _inner(message: bytes, heads: Sequence[bytes]) -> bytes | None:
+    """The only field of a message, if it has one of these heads. The size of the whole tells the size of its parts."""
     size = len(message)
     if size < 2:
         return None
     inside = size - (2 if size < 2 + (1 << 7) else 3 if size < 3 + (1 << 14) else 4)
-    head = tag + _length(inside)
+    head = heads[inside] if inside < len(heads) else heads[0][:1] + varint(inside)
     return message[len(head) :] if len(head) + inside == size and message.startswith(head) else None
 
 
@@ -132,10 +135,12 @@ def first_varint_size(body: bytes) -> int:
 
 def last_varint(body: bytes) -> int:
     """The last number."""
-    start = len(body) - 1
-    while start and body[start - 1] > 127:
-        start -= 1
-    return _read_varint(body, start)[0]
+    at = len(body) - 1
+    value = body[at]
+    while at and (byte := body[at - 1]) > 127:
+        value = value << 7 | byte & 127
+        at -= 1
+    return value
 
 
 def count_varints(body: bytes) -> int:
@@ -161,7 +166,7 @@ def double_list(values: Sequence[float]) -> bytes:
 
 def string_text(value: bytes) -> str | None:
     """What `string` was given; None for what it does not write, and for the empty message."""
-    raw = _inner(value, _STRING_VAL)
+    raw = _inner(value, _STRINGS)
     return None if raw is None else raw.decode()
 
 
