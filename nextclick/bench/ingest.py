@@ -69,6 +69,10 @@ class Measured:
         """Of the repeats."""
         return statistics.median(self.readings[name])
 
+    def least(self, name: str) -> float:
+        """Of the repeats: for a cost, to which others on the machine can only add."""
+        return min(self.readings[name])
+
 
 class IngestBench:
     """One run in its sandbox. The methods measure one thing each, and are called in turns."""
@@ -118,17 +122,25 @@ class IngestBench:
     def _measure_once(self, topic: str, number: str) -> BacklogRun:
         self._bare_kafka(topic, number)
         self._bare_redis("bare_redis", topic, SESSIONS_ONLY, number)
-        sessions = self._consume(f"consumer, sessions {number}", topic, self._sample, SESSIONS_ONLY)
+        self._one_and_several("sessions", "", topic, SESSIONS_ONLY, number)
         self._bare_redis("bare_redis_all_views", topic, ALL_VIEWS, number)
-        everything = self._consume(f"consumer, all views {number}", topic, self._sample, ALL_VIEWS)
-        processes = self._options.processes
-        several = self._consume(f"{processes} consumers {number}", topic, self._sample, ALL_VIEWS, processes)
+        everything = self._one_and_several("all views", "_all_views", topic, ALL_VIEWS, number)
         self._feast_push(topic, number)
-        for name, run in (("events_per_s", sessions), ("events_per_s_all_views", everything)):
-            self._readings[name].append(run.events_per_s)
-            self._readings[name.replace("events_per_s", "cpu_us_per_event")].append(run.cpu_us_per_event)
-        self._readings["several_processes_events_per_s"].append(several.events_per_s)
         return everything
+
+    def _one_and_several(self, title: str, suffix: str, topic: str, views: dict[str, str], number: str) -> BacklogRun:
+        """One process, and then several, whose ratio thus is of the same minute."""
+        processes = self._options.processes
+        one = self._consume(f"consumer, {title} {number}", topic, self._sample, views)
+        several = self._consume(f"{processes} consumers, {title} {number}", topic, self._sample, views, processes)
+        for name, value in (
+            ("events_per_s", one.events_per_s),
+            ("cpu_us_per_event", one.cpu_us_per_event),
+            ("several_processes_events_per_s", several.events_per_s),
+            ("process_ratio", several.events_per_s / one.events_per_s),
+        ):
+            self._readings[name + suffix].append(value)
+        return one
 
     def _bare_kafka(self, topic: str, number: str) -> None:
         self._steps.begin(f"bare Kafka loop {number}")

@@ -29,6 +29,7 @@ KEYS = {
     "feast_push_events_per_s",
     "freshness_ms",
     "two_process_ratio",
+    "two_process_ratio_all_views",
     "cost_by_session_length",
     "rss_mb_start",
     "rss_mb_end",
