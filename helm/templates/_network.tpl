@@ -44,7 +44,11 @@
 {{- if .Values.kafka.embedded.enabled -}}
 {{ include "nextclick.egressTo" (list (include "nextclick.ourPods" (list . "kafka") | fromYamlArray) (list 9092)) }}
 {{- else -}}
-{{ include "nextclick.egressTo" (list $policy.kafka $policy.ports.kafka) }}
+{{- $ports := list -}}
+{{- range $policy.ports.kafka }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- /* Those of the addresses as well: the list has those that brokers advertise. */ -}}
+{{- range splitList "," .Values.kafka.bootstrapServers }}{{ $ports = append $ports (regexFind "[0-9]+$" . | int) }}{{ end -}}
+{{ include "nextclick.egressTo" (list $policy.kafka (uniq $ports)) }}
 {{- if eq .Values.kafka.security.saslMechanism "OAUTHBEARER" }}
 # Where OAUTHBEARER gets its tokens.
 {{ include "nextclick.egressTo" (list $policy.oauth $policy.ports.oauth) }}

@@ -175,6 +175,14 @@ def test_the_servers_of_others_can_be_named() -> None:
         assert rule["to"] == [block], name
 
 
+def test_brokers_are_reached_on_the_ports_of_their_addresses_and_on_those_that_are_listed() -> None:
+    settings = ("kafka.bootstrapServers=b-1:9094,b-2:9096,b-3:9094", "networkPolicy.ports.kafka=[9093]")
+    for component in ("streaming", "catalogue", "archive", "compaction"):
+        rules = policies(objects("", *settings))[component]["egress"]
+        opened = [[port["port"] for port in rule["ports"]] for rule in rules]
+        assert [9093, 9094, 9096] in opened, component
+
+
 def test_a_triton_elsewhere_is_reached_on_the_port_of_its_address() -> None:
     settings = ("triton.enabled=false", "triton.externalUrl=dns:///triton.ai.svc:9001")
     rendered = policies(objects("", *settings))
