@@ -93,3 +93,13 @@ def test_notes_warn_of_what_is_risky_and_of_nothing_else(tmp_path: Path) -> None
         assert risk in embedded
     several = notes(tmp_path / "several", "minimal", "streaming.replicas=3")
     assert "registry.existingSecret is empty" in several
+
+
+def test_notes_say_that_callers_from_outside_are_kept_out(tmp_path: Path) -> None:
+    shut = "nobody outside the cluster can call"
+    outside = "gateway.service.type=LoadBalancer"
+    assert shut in notes(tmp_path / "none", "minimal", outside)
+    pods = "networkPolicy.gatewayClients[0].podSelector.matchLabels.app=shop"
+    assert shut in notes(tmp_path / "pods", "minimal", outside, pods)
+    assert shut not in notes(tmp_path / "inside", "minimal")
+    assert shut not in notes(tmp_path / "open", "minimal", outside, "networkPolicy.enabled=false")
