@@ -84,6 +84,7 @@ def test_notes_name_the_parts_and_how_to_ask(scenario: str, tmp_path: Path) -> N
     assert "gateway, streaming" in text
     assert "nextclick recommend" in text
     assert ("--ca-file" in text) == (scenario == "tls")
+    assert ("--gateway recommend.example.com:443 " in text) == (scenario == "tls")
 
 
 def test_notes_warn_of_what_is_risky_and_of_nothing_else(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ REFUSED = [
     (('gateway.replicas="two"',), "/gateway/replicas"),
     (("gateway.port=80",), "/gateway/port"),
     (("gateway.service.type=ExternalName",), "/gateway/service/type"),
+    (("gateway.service.port=0",), "/gateway/service/port"),
     (("gateway.podDisruptionBudget.maxUnavailable=0",), "/gateway/podDisruptionBudget/maxUnavailable"),
     (('gateway.tolerations=[{}, {"kee": "gpu"}]',), "kee"),
     (('gateway.affinity={"nodeAfinity": {}}',), "nodeAfinity"),
