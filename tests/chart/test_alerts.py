@@ -135,6 +135,13 @@ def test_a_threshold_can_be_set(setting: str, alert: str) -> None:
     assert "7777" in expression(alert, f"metrics.rules.{setting}")
 
 
+def test_a_job_that_succeeded_at_the_second_try_raises_no_alarm() -> None:
+    """Kube-state-metrics' kube_job_failed is the Job's own condition; kube_job_status_failed counts its pods."""
+    asked = expression("NextclickJobFailed")
+    assert metric_names(asked) == {"kube_job_failed"}
+    assert ("condition", "=", "true") in set(matchers(asked))
+
+
 def test_large_thresholds_are_written_out() -> None:
     assert "> 25000000" in expression("NextclickConsumerLag", "metrics.rules.lagMessages=25000000")
 
