@@ -112,6 +112,14 @@ def test_every_claim_that_a_pod_mounts_is_made_or_named_in_the_values(scenario: 
     assert mounted == made | given
 
 
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_a_job_that_hangs_ends_some_day(scenario: str) -> None:
+    """With `concurrencyPolicy: Forbid` it would keep every later one from starting."""
+    jobs = [item["spec"] for item in objects(scenario) if item["kind"] == "Job"]
+    jobs += [item["spec"]["jobTemplate"]["spec"] for item in objects(scenario) if item["kind"] == "CronJob"]
+    assert all(job["activeDeadlineSeconds"] >= 60 for job in jobs)
+
+
 def test_every_server_has_probes_that_ask_a_port_of_its_own() -> None:
     for component, container in containers():
         ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}

@@ -47,6 +47,7 @@ REFUSED = [
     (("triton.externalUrl=triton:8001",), "/triton/externalUrl"),
     (("training.runId=Big_Run",), "/training/runId"),
     (("training.schedule=daily",), "/training/schedule"),
+    (("archive.compaction.deadlineSeconds=0",), "/archive/compaction/deadlineSeconds"),
     (("metrics.rules.errorRatio=2",), "/metrics/rules/errorRatio"),
     (('networkPolicy.kafka=[{"ipBlok": {}}]',), "ipBlok"),
 ]
