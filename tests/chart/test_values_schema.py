@@ -35,6 +35,8 @@ REFUSED = [
     (("redis.existingSecret=redis://:pw@redis",), "/redis/existingSecret"),
     (("redis.embedded.enabled=true", "redis.tlsSecret=ca"), "/redis/tlsSecret"),
     (("storage.models.kind=url",), "/storage/models/url"),
+    (("storage.models.kind=url", "storage.models.url=as://account/models"), "/storage/models/url"),
+    (("storage.models.kind=url", "storage.models.url=s3://user:password@models"), "/storage/models/url"),
     (("storage.archive.url=s3://user:password@bucket",), "/storage/archive/url"),
     (("storage.archive.url=s3://bucket", "training.itemsFile=items.parquet"), "/training/itemsFile"),
     (("storage.runs.size=20 gigabytes",), "/storage/runs/size"),
