@@ -26,6 +26,13 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{ printf "%s:%s" $image.repository ($image.tag | default (index . 0).Chart.AppVersion) | quote }}
 {{- end -}}
 
+{{/* The fewest pods of a component: (list . "gateway"). */}}
+{{- define "nextclick.leastPods" -}}
+{{- $values := index (index . 0).Values (index . 1) -}}
+{{- $scaling := $values.autoscaling | default (dict "enabled" false) -}}
+{{- ternary $scaling.minReplicas $values.replicas $scaling.enabled | int -}}
+{{- end -}}
+
 {{/* Where Triton is, for those who call it. gRPC balances over every address behind the headless Service. */}}
 {{- define "nextclick.tritonUrl" -}}
 {{- if .Values.triton.enabled -}}

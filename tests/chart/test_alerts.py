@@ -152,6 +152,9 @@ def test_what_does_not_run_raises_no_alarm() -> None:
     assert names.isdisjoint({"NextclickTritonQueue", "NextclickGpuMemory", "NextclickArchiveLag", "NextclickJobFailed"})
     absent = {rule["labels"]["component"] for rule in rules(*off) if rule["alert"] == "NextclickAbsent"}
     assert absent == {"gateway", "streaming", "catalogue"}
+    none = ("catalogue.replicas=0", "streaming.autoscaling.enabled=true", "streaming.autoscaling.minReplicas=0")
+    absent = {rule["labels"]["component"] for rule in rules(*none) if rule["alert"] == "NextclickAbsent"}
+    assert absent == {"gateway", "archive", "triton"}
     on_cpus = ("triton.gpu.count=0", "triton.instanceGroup.kind=cpu")
     assert "NextclickGpuMemory" not in {rule["alert"] for rule in rules(*on_cpus)}
 

@@ -59,6 +59,7 @@ COMPARED = [
     (("gateway.podDisruptionBudget.maxUnavailable=2",), "gateway.podDisruptionBudget.maxUnavailable"),
     (("gateway.port=9464",), "gateway.metricsPort"),
     (("triton.httpPort=8001",), "triton.grpcPort"),
+    (("metrics.rules.enabled=true",), "metrics.monitors.enabled"),
 ]
 
 
