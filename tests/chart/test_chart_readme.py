@@ -96,6 +96,14 @@ def test_notes_warn_of_what_is_risky_and_of_nothing_else(tmp_path: Path) -> None
     assert "registry.existingSecret is empty" in several
 
 
+def test_notes_say_when_a_drain_may_take_every_gateway(tmp_path: Path) -> None:
+    alone = "gateway.replicas is below 2"
+    assert alone in notes(tmp_path / "one", "minimal")
+    assert alone not in notes(tmp_path / "two", "minimal", "gateway.replicas=2")
+    scaled = ("gateway.autoscaling.enabled=true", "gateway.autoscaling.minReplicas=1")
+    assert "gateway.autoscaling.minReplicas is below 2" in notes(tmp_path / "scaled", "minimal", *scaled)
+
+
 def test_notes_say_that_callers_from_outside_are_kept_out(tmp_path: Path) -> None:
     shut = "nobody outside the cluster can call"
     outside = "gateway.service.type=LoadBalancer"
