@@ -159,6 +159,14 @@ def test_clients_and_prometheus_can_be_named() -> None:
         assert rule["from"] == [{"namespaceSelector": {}}], "unnamed, every pod of the cluster and nobody outside"
 
 
+def test_a_producer_can_be_let_into_the_embedded_kafka() -> None:
+    shop = {"podSelector": {"matchLabels": {"app": "shop"}}}
+    [closed] = policies(objects("embedded"))["kafka"]["ingress"]
+    [opened] = policies(objects("embedded", f"networkPolicy.kafkaClients={json.dumps([shop])}"))["kafka"]["ingress"]
+    assert opened["from"] == [*closed["from"], shop]
+    assert opened["ports"] == closed["ports"]
+
+
 def test_the_servers_of_others_can_be_named() -> None:
     block = {"ipBlock": {"cidr": "10.1.0.0/16"}}
     names = ("kafka", "redis", "registry", "storage")
