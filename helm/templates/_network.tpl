@@ -35,8 +35,10 @@
 {{- define "nextclick.egressToDns" -}}
 # Names are resolved in kube-system, or by a cache on the node, which has no pod's address: so at any address.
 - ports:
-    - {protocol: UDP, port: 53}
-    - {protocol: TCP, port: 53}
+    {{- range .Values.networkPolicy.ports.dns }}
+    - {protocol: UDP, port: {{ int . }}}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
 {{- end -}}
 
 {{- define "nextclick.egressToKafka" -}}

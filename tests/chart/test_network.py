@@ -138,6 +138,15 @@ def test_every_port_that_is_open_is_one_that_a_container_has(scenario: str) -> N
         assert metrics <= opened, component
 
 
+def test_names_are_asked_for_on_the_port_where_the_clusters_dns_listens() -> None:
+    rendered = objects("", "networkPolicy.ports.dns=[5353]")
+    elsewhere = [{**each, "port": 5353} for each in DNS]
+    for component, policy in policies(rendered).items():
+        assert not [rule for rule in policy.get("egress", []) if rule.get("ports") == DNS], component
+    assert {"ports": elsewhere} in policies(rendered)["gateway"]["egress"]
+    assert {"ports": elsewhere} in policies(rendered)["migration"]["egress"]
+
+
 def test_workers_that_train_together_reach_each_other_on_every_port() -> None:
     training = policies(objects("", "training.workers=3"))["training"]
     [ingress] = training["ingress"]
