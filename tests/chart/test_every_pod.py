@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.chart.rendering import SCENARIOS, Object, containers, objects, pod_templates
+from tests.chart.rendering import SCENARIOS, Object, containers, objects, of, pod_templates
 
 IMAGE = re.compile(r"^[a-z0-9./_-]+:[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 ALLOWED_VOLUMES = {"emptyDir", "persistentVolumeClaim", "secret", "configMap", "projected", "downwardAPI", "ephemeral"}
@@ -168,14 +168,27 @@ def test_replicas_are_spread_over_zones_and_nodes_where_that_can_be(scenario: st
             assert each["labelSelector"] == deployment["spec"]["selector"]
 
 
+PLACED = (
+    "priorityClassName=high",
+    'nodeSelector={"disk": "fast"}',
+    'tolerations=[{"key": "spot", "operator": "Exists"}]',
+    'affinity={"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}}',
+    'podAnnotations={"example.com/a": "b"}',
+)
+
+
+def check_placed(pod: Object) -> None:
+    assert pod["spec"]["priorityClassName"] == "high"
+    assert pod["spec"]["nodeSelector"] == {"disk": "fast"}
+    assert {"key": "spot", "operator": "Exists"} in pod["spec"]["tolerations"]
+    assert "podAntiAffinity" in pod["spec"]["affinity"]
+    assert pod["metadata"]["annotations"] == {"example.com/a": "b"}
+
+
 @pytest.mark.parametrize("component", ["gateway", "streaming", "catalogue", "archive", "triton", "training"])
 def test_values_decide_where_a_component_runs(component: str) -> None:
     settings = (
-        f"{component}.priorityClassName=high",
-        f'{component}.nodeSelector={{"disk": "fast"}}',
-        f'{component}.tolerations=[{{"key": "spot", "operator": "Exists"}}]',
-        f'{component}.affinity={{"podAntiAffinity": {{"requiredDuringSchedulingIgnoredDuringExecution": []}}}}',
-        f'{component}.podAnnotations={{"example.com/a": "b"}}',
+        *(f"{component}.{setting}" for setting in PLACED),
         f'{component}.serviceAccount.annotations={{"example.com/role": "{component}"}}',
     )
     rendered = objects("", *settings)
@@ -186,17 +199,27 @@ def test_values_decide_where_a_component_runs(component: str) -> None:
         and item["metadata"]["labels"]["app.kubernetes.io/component"] == component
         for spec in [item["spec"]]
     ]
-    assert pod["spec"]["priorityClassName"] == "high"
-    assert pod["spec"]["nodeSelector"] == {"disk": "fast"}
-    assert {"key": "spot", "operator": "Exists"} in pod["spec"]["tolerations"]
-    assert "podAntiAffinity" in pod["spec"]["affinity"]
-    assert pod["metadata"]["annotations"] == {"example.com/a": "b"}
+    check_placed(pod)
     [account] = [
         item
         for item in rendered
         if item["kind"] == "ServiceAccount" and item["metadata"]["name"] == pod["spec"]["serviceAccountName"]
     ]
     assert account["metadata"]["annotations"] == {"example.com/role": component}
+
+
+@pytest.mark.parametrize(
+    ("component", "values", "on"),
+    [
+        ("migration", "migration", "migration.enabled=true"),
+        ("kafka", "kafka.embedded", "kafka.embedded.enabled=true"),
+        ("redis", "redis.embedded", "redis.embedded.enabled=true"),
+    ],
+)
+def test_values_decide_where_the_migration_and_embedded_servers_run(component: str, values: str, on: str) -> None:
+    kind = "Job" if component == "migration" else "Deployment"
+    pod = of("", kind, component, on, *(f"{values}.{setting}" for setting in PLACED))["spec"]["template"]
+    check_placed(pod)
 
 
 def test_names_fit_into_kubernetes_limits_however_long_the_release_is_called() -> None:
