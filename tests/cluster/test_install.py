@@ -39,6 +39,11 @@ def test_the_api_knows_every_field_and_warns_of_nothing(release: Release) -> Non
     assert remarks == []
 
 
+def test_pods_of_a_priority_class_have_its_priority(release: Release) -> None:
+    raised = {_component(pod) for pod in release.items("pods") if pod["spec"].get("priority", 0)}
+    assert raised == ({"gateway", "triton"} if release.scenario == "gpu-production" else set())
+
+
 def test_the_restricted_standard_refuses_no_pod(release: Release) -> None:
     _pods_of_cron_jobs(release)
     refused = [event["message"] for event in release.items("events") if event["reason"] == "FailedCreate"]
