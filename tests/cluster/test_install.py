@@ -120,7 +120,8 @@ def test_a_monitor_finds_pods_and_their_ports(release: Release) -> None:
             assert any(endpoint["port"] in {port["name"] for port in service["spec"]["ports"]} for service in picked)
 
 
-def test_an_uninstall_leaves_only_what_it_is_told_to_keep(release: Release) -> None:
+def test_an_uninstall_leaves_what_it_is_told_to_keep_and_an_install_takes_that_up(release: Release) -> None:
+    claims = _claims(release)
     release.uninstall()
 
     def left() -> set[str]:
@@ -128,6 +129,16 @@ def test_an_uninstall_leaves_only_what_it_is_told_to_keep(release: Release) -> N
 
     release.cluster.wait("nothing to be left", lambda: not left())
     assert {key.partition("/")[0] for key in release.everything()} <= {"PersistentVolumeClaim"}
+    assert _claims(release) == claims
+    release.install()
+    release.settled()
+    assert _claims(release) == claims
+
+
+def _claims(release: Release) -> dict[str, tuple[str, str]]:
+    """Each claim: that it is the same one, and the volume it is bound to."""
+    claims = release.items("persistentvolumeclaims")
+    return {_name(claim): (claim["metadata"]["uid"], claim["spec"]["volumeName"]) for claim in claims}
 
 
 def _workloads(release: Release) -> list[Object]:
