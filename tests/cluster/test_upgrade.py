@@ -52,6 +52,21 @@ def test_claims_of_parts_that_are_switched_off_are_there_when_they_come_back(rel
     assert _changes(before, _declared(release)) == {}
 
 
+@pytest.mark.parametrize("release", ["minimal"], indirect=True)
+def test_switching_autoscaling_on_takes_no_pod_away(release: Release) -> None:
+    scaled = ("gateway", "streaming", "triton")
+    fixed = [f"--set={part}.replicas=4" for part in scaled]
+    release.upgrade("minimal", *fixed)
+    on = [f"--set={part}.autoscaling.enabled=true,{part}.autoscaling.minReplicas=3" for part in scaled]
+    with release.cluster.api.watch(f"/apis/apps/v1/namespaces/{release.namespace}/deployments") as watch:
+        release.upgrade("minimal", *fixed, *on)
+        release.settled()
+    assert _autoscaled(release) == {"shop-gateway", "shop-triton"}, "streaming has a ScaledObject"
+    numbers = {item["metadata"]["name"]: item["spec"]["replicas"] for item in watch.before}
+    assert numbers == {f"shop-{part}": 4 for part in scaled}
+    assert [item["spec"]["replicas"] for _, item in watch.changes if item["spec"]["replicas"] < 3] == []
+
+
 def _autoscaled(release: Release) -> set[str]:
     scalers = release.items("horizontalpodautoscalers", "apis/autoscaling/v2")
     return {scaler["spec"]["scaleTargetRef"]["name"] for scaler in scalers}
