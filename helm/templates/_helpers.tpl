@@ -33,17 +33,19 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- ternary $scaling.minReplicas $values.replicas $scaling.enabled | int -}}
 {{- end -}}
 
-{{/* Line of a Deployment with its number of pods: (list . "gateway"). Under an autoscaler it repeats what is there:
-     without the line Helm would take the last release's number away, which is 1 to Kubernetes until the autoscaler acts.
-     At a first install, and where a template is rendered without a cluster, there is none. */}}
+{{/* Number of pods that a Deployment's manifest says: (list . "gateway"); nothing where an autoscaler has had it from the
+     start. Where it had a fixed number before, it goes on saying what there is: Helm would take the number away, which
+     is 1 to Kubernetes. The annotation nextclick/replicas tells the two apart. */}}
 {{- define "nextclick.replicas" -}}
 {{- $root := index . 0 -}}
 {{- $values := index $root.Values (index . 1) -}}
 {{- if not $values.autoscaling.enabled -}}
-replicas: {{ int64 $values.replicas }}
+{{ int64 $values.replicas }}
 {{- else -}}
 {{- with lookup "apps/v1" "Deployment" $root.Release.Namespace (include "nextclick.name" .) -}}
-replicas: {{ int64 .spec.replicas }}
+{{- if not (hasKey (.metadata.annotations | default dict) "nextclick/replicas") -}}
+{{ int64 .spec.replicas }}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
