@@ -26,6 +26,30 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{ printf "%s:%s" $image.repository ($image.tag | default (index . 0).Chart.AppVersion) | quote }}
 {{- end -}}
 
+{{/* The fewest pods of a component: (list . "gateway"). */}}
+{{- define "nextclick.leastPods" -}}
+{{- $values := index (index . 0).Values (index . 1) -}}
+{{- $scaling := $values.autoscaling | default (dict "enabled" false) -}}
+{{- ternary $scaling.minReplicas $values.replicas $scaling.enabled | int -}}
+{{- end -}}
+
+{{/* Number of pods that a Deployment's manifest says: (list . "gateway"); nothing where an autoscaler has had it from the
+     start. Where it had a fixed number before, it goes on saying what there is: Helm would take the number away, which
+     is 1 to Kubernetes. The annotation nextclick/replicas tells the two apart. */}}
+{{- define "nextclick.replicas" -}}
+{{- $root := index . 0 -}}
+{{- $values := index $root.Values (index . 1) -}}
+{{- if not $values.autoscaling.enabled -}}
+{{ int64 $values.replicas }}
+{{- else -}}
+{{- with lookup "apps/v1" "Deployment" $root.Release.Namespace (include "nextclick.name" .) -}}
+{{- if not (hasKey (.metadata.annotations | default dict) "nextclick/replicas") -}}
+{{ int64 .spec.replicas }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Where Triton is, for those who call it. gRPC balances over every address behind the headless Service. */}}
 {{- define "nextclick.tritonUrl" -}}
 {{- if .Values.triton.enabled -}}

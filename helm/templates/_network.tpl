@@ -35,8 +35,10 @@
 {{- define "nextclick.egressToDns" -}}
 # Names are resolved in kube-system, or by a cache on the node, which has no pod's address: so at any address.
 - ports:
-    - {protocol: UDP, port: 53}
-    - {protocol: TCP, port: 53}
+    {{- range .Values.networkPolicy.ports.dns }}
+    - {protocol: UDP, port: {{ int . }}}
+    - {protocol: TCP, port: {{ int . }}}
+    {{- end }}
 {{- end -}}
 
 {{- define "nextclick.egressToKafka" -}}
@@ -44,7 +46,11 @@
 {{- if .Values.kafka.embedded.enabled -}}
 {{ include "nextclick.egressTo" (list (include "nextclick.ourPods" (list . "kafka") | fromYamlArray) (list 9092)) }}
 {{- else -}}
-{{ include "nextclick.egressTo" (list $policy.kafka $policy.ports.kafka) }}
+{{- $ports := list -}}
+{{- range $policy.ports.kafka }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- /* Those of the addresses as well: the list has those that brokers advertise. */ -}}
+{{- range splitList "," .Values.kafka.bootstrapServers }}{{ $ports = append $ports (regexFind "[0-9]+$" . | int) }}{{ end -}}
+{{ include "nextclick.egressTo" (list $policy.kafka (uniq $ports)) }}
 {{- if eq .Values.kafka.security.saslMechanism "OAUTHBEARER" }}
 # Where OAUTHBEARER gets its tokens.
 {{ include "nextclick.egressTo" (list $policy.oauth $policy.ports.oauth) }}

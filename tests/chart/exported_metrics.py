@@ -19,7 +19,7 @@ from tests.integration.planted_ensemble import PlantedEnsemble
 
 TRITON_ON_GPU = {"nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes"}
 """Exported only where there is a GPU; as in "GPU Metrics" of Triton's user guide (docs/user_guide/metrics.md)."""
-BY_OTHERS = {"up", "kube_job_status_failed"}
+BY_OTHERS = {"up", "kube_job_failed"}
 """Made by Prometheus itself, and by kube-state-metrics."""
 
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}

@@ -135,6 +135,13 @@ def test_a_threshold_can_be_set(setting: str, alert: str) -> None:
     assert "7777" in expression(alert, f"metrics.rules.{setting}")
 
 
+def test_a_job_that_succeeded_at_the_second_try_raises_no_alarm() -> None:
+    """Kube-state-metrics' kube_job_failed is the Job's own condition; kube_job_status_failed counts its pods."""
+    asked = expression("NextclickJobFailed")
+    assert metric_names(asked) == {"kube_job_failed"}
+    assert ("condition", "=", "true") in set(matchers(asked))
+
+
 def test_large_thresholds_are_written_out() -> None:
     assert "> 25000000" in expression("NextclickConsumerLag", "metrics.rules.lagMessages=25000000")
 
@@ -145,6 +152,9 @@ def test_what_does_not_run_raises_no_alarm() -> None:
     assert names.isdisjoint({"NextclickTritonQueue", "NextclickGpuMemory", "NextclickArchiveLag", "NextclickJobFailed"})
     absent = {rule["labels"]["component"] for rule in rules(*off) if rule["alert"] == "NextclickAbsent"}
     assert absent == {"gateway", "streaming", "catalogue"}
+    none = ("catalogue.replicas=0", "streaming.autoscaling.enabled=true", "streaming.autoscaling.minReplicas=0")
+    absent = {rule["labels"]["component"] for rule in rules(*none) if rule["alert"] == "NextclickAbsent"}
+    assert absent == {"gateway", "archive", "triton"}
     on_cpus = ("triton.gpu.count=0", "triton.instanceGroup.kind=cpu")
     assert "NextclickGpuMemory" not in {rule["alert"] for rule in rules(*on_cpus)}
 

@@ -53,6 +53,12 @@ def test_the_service_shows_grpc_and_nothing_else() -> None:
     assert service["metadata"]["annotations"] == {"example.com/load-balancer": "internal"}
 
 
+def test_the_service_listens_on_a_port_of_its_own() -> None:
+    [port] = of("minimal", "Service", "gateway", "gateway.service.port=443")["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (443, "grpc")
+    assert {"name": "grpc", "containerPort": 50051} in container("minimal", "gateway.service.port=443")["ports"]
+
+
 @pytest.mark.parametrize(
     ("scenario", "url"),
     [("minimal", "dns:///shop-triton-pods:8001"), ("keda", "dns:///triton.inference:8001")],

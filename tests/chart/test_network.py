@@ -138,6 +138,15 @@ def test_every_port_that_is_open_is_one_that_a_container_has(scenario: str) -> N
         assert metrics <= opened, component
 
 
+def test_names_are_asked_for_on_the_port_where_the_clusters_dns_listens() -> None:
+    rendered = objects("", "networkPolicy.ports.dns=[5353]")
+    elsewhere = [{**each, "port": 5353} for each in DNS]
+    for component, policy in policies(rendered).items():
+        assert not [rule for rule in policy.get("egress", []) if rule.get("ports") == DNS], component
+    assert {"ports": elsewhere} in policies(rendered)["gateway"]["egress"]
+    assert {"ports": elsewhere} in policies(rendered)["migration"]["egress"]
+
+
 def test_workers_that_train_together_reach_each_other_on_every_port() -> None:
     training = policies(objects("", "training.workers=3"))["training"]
     [ingress] = training["ingress"]
@@ -159,6 +168,14 @@ def test_clients_and_prometheus_can_be_named() -> None:
         assert rule["from"] == [{"namespaceSelector": {}}], "unnamed, every pod of the cluster and nobody outside"
 
 
+def test_a_producer_can_be_let_into_the_embedded_kafka() -> None:
+    shop = {"podSelector": {"matchLabels": {"app": "shop"}}}
+    [closed] = policies(objects("embedded"))["kafka"]["ingress"]
+    [opened] = policies(objects("embedded", f"networkPolicy.kafkaClients={json.dumps([shop])}"))["kafka"]["ingress"]
+    assert opened["from"] == [*closed["from"], shop]
+    assert opened["ports"] == closed["ports"]
+
+
 def test_the_servers_of_others_can_be_named() -> None:
     block = {"ipBlock": {"cidr": "10.1.0.0/16"}}
     names = ("kafka", "redis", "registry", "storage")
@@ -173,6 +190,14 @@ def test_the_servers_of_others_can_be_named() -> None:
     ):
         [rule] = [rule for rule in allowed[component]["egress"] if name in targets(rule, component)]
         assert rule["to"] == [block], name
+
+
+def test_brokers_are_reached_on_the_ports_of_their_addresses_and_on_those_that_are_listed() -> None:
+    settings = ("kafka.bootstrapServers=b-1:9094,b-2:9096,b-3:9094", "networkPolicy.ports.kafka=[9093]")
+    for component in ("streaming", "catalogue", "archive", "compaction"):
+        rules = policies(objects("", *settings))[component]["egress"]
+        opened = [[port["port"] for port in rule["ports"]] for rule in rules]
+        assert [9093, 9094, 9096] in opened, component
 
 
 def test_a_triton_elsewhere_is_reached_on_the_port_of_its_address() -> None:

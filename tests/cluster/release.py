@@ -53,7 +53,7 @@ class Release:
         self.is_installed = True
         return seconds
 
-    def upgrade(self, scenario: str) -> float:
+    def upgrade(self, scenario: str, *arguments: str) -> float:
         """Upgrades to another scenario, on the storage of this one. Raises ClusterError.
 
         Kubernetes changes no claim, and the items file lies on one.
@@ -61,7 +61,7 @@ class Release:
         before = values(self.scenario)
         stays = {"storage": before["storage"], "training.itemsFile": before["training"]["itemsFile"]}
         settings = [word for key, value in stays.items() for word in ("--set-json", f"{key}={json.dumps(value)}")]
-        return self._helm("upgrade", scenario, *settings)
+        return self._helm("upgrade", scenario, *settings, *arguments)
 
     def rollback(self) -> None:
         """Goes back to what was there before the last upgrade. Raises ClusterError."""

@@ -25,16 +25,23 @@ def test_pods_with_gpus_and_no_others_run_on_gpu_nodes(release: Release) -> None
 
 
 def test_the_api_knows_every_field_and_warns_of_nothing(release: Release) -> None:
-    manifest = release.cluster.helm("get", "manifest", "shop", "--namespace", release.namespace).stdout
+    # Helm keeps hooks apart.
+    parts = ("manifest", "hooks")
+    got = [release.cluster.helm("get", part, "shop", "--namespace", release.namespace).stdout for part in parts]
     kubectl = [str(release.cluster.tools.kubernetes), "kubectl"]
     done = release.cluster.run(
         [*kubectl, "apply", "--dry-run=server", "--validate=strict", "--namespace", release.namespace, "-f", "-"],
-        manifest,
+        "\n---\n".join(got),
     )
     assert done.returncode == 0, done.stderr
     # Kubectl itself remarks that Helm and not kubectl made the objects.
     remarks = [line for line in done.stderr.splitlines() if "last-applied-configuration" not in line]
     assert remarks == []
+
+
+def test_pods_of_a_priority_class_have_its_priority(release: Release) -> None:
+    raised = {_component(pod) for pod in release.items("pods") if pod["spec"].get("priority", 0)}
+    assert raised == ({"gateway", "triton"} if release.scenario == "gpu-production" else set())
 
 
 def test_the_restricted_standard_refuses_no_pod(release: Release) -> None:
@@ -113,7 +120,8 @@ def test_a_monitor_finds_pods_and_their_ports(release: Release) -> None:
             assert any(endpoint["port"] in {port["name"] for port in service["spec"]["ports"]} for service in picked)
 
 
-def test_an_uninstall_leaves_only_what_it_is_told_to_keep(release: Release) -> None:
+def test_an_uninstall_leaves_what_it_is_told_to_keep_and_an_install_takes_that_up(release: Release) -> None:
+    claims = _claims(release)
     release.uninstall()
 
     def left() -> set[str]:
@@ -121,6 +129,16 @@ def test_an_uninstall_leaves_only_what_it_is_told_to_keep(release: Release) -> N
 
     release.cluster.wait("nothing to be left", lambda: not left())
     assert {key.partition("/")[0] for key in release.everything()} <= {"PersistentVolumeClaim"}
+    assert _claims(release) == claims
+    release.install()
+    release.settled()
+    assert _claims(release) == claims
+
+
+def _claims(release: Release) -> dict[str, tuple[str, str]]:
+    """Each claim: that it is the same one, and the volume it is bound to."""
+    claims = release.items("persistentvolumeclaims")
+    return {_name(claim): (claim["metadata"]["uid"], claim["spec"]["volumeName"]) for claim in claims}
 
 
 def _workloads(release: Release) -> list[Object]:

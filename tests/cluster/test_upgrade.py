@@ -52,6 +52,42 @@ def test_claims_of_parts_that_are_switched_off_are_there_when_they_come_back(rel
     assert _changes(before, _declared(release)) == {}
 
 
+@pytest.mark.parametrize("release", ["minimal"], indirect=True)
+def test_switching_autoscaling_on_takes_no_pod_away(release: Release) -> None:
+    scaled = ("gateway", "streaming", "triton")
+    fixed = [f"--set={part}.replicas=4" for part in scaled]
+    release.upgrade("minimal", *fixed)
+    on = [f"--set={part}.autoscaling.enabled=true,{part}.autoscaling.minReplicas=3" for part in scaled]
+    with release.cluster.api.watch(f"/apis/apps/v1/namespaces/{release.namespace}/deployments") as watch:
+        for _ in ("switched on", "later on"):
+            release.upgrade("minimal", *fixed, *on)
+            release.settled()
+    assert _autoscaled(release) == {"shop-gateway", "shop-triton"}, "streaming has a ScaledObject"
+    numbers = {item["metadata"]["name"]: item["spec"]["replicas"] for item in watch.before}
+    assert numbers == {f"shop-{part}": 4 for part in scaled}
+    assert [item["spec"]["replicas"] for _, item in watch.changes if item["spec"]["replicas"] < 3] == []
+
+
+@pytest.mark.parametrize("release", ["gpu-production"], indirect=True)
+def test_neither_an_upgrade_nor_a_rollback_sets_what_an_autoscaler_has_set_from_the_start(release: Release) -> None:
+    def gateways() -> int:
+        [found] = [item for item in release.items("deployments", "apis/apps/v1") if _name(item) == "shop-gateway"]
+        return int(found["spec"]["replicas"])
+
+    for change in (lambda: release.upgrade(release.scenario), release.rollback):
+        number = gateways() + 2
+        # As the autoscaler does, which has no metrics here.
+        release.cluster.kubectl(
+            "scale", "deployment/shop-gateway", f"--replicas={number}", "--namespace", release.namespace
+        )
+        change()
+        assert gateways() == number
+
+
+def _name(item: Object) -> str:
+    return str(item["metadata"]["name"])
+
+
 def _autoscaled(release: Release) -> set[str]:
     scalers = release.items("horizontalpodautoscalers", "apis/autoscaling/v2")
     return {scaler["spec"]["scaleTargetRef"]["name"] for scaler in scalers}
