@@ -24,7 +24,9 @@ def main() -> None:
     except SQLAlchemyError as error:
         # Its text may repeat the URL with the password in it: the kind of error has to do.
         kind = type(error).__name__
-        raise RegistryError(f"the registry at REGISTRY_URL cannot be used ({kind}): is its database up?") from error
+        raise RegistryError(
+            f"the registry at REGISTRY_URL cannot be used ({kind}): is its database up, and does it let this user in?"
+        ) from error
     print("feature definitions applied" if changed else "feature definitions were up to date")
 
 

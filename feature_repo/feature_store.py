@@ -42,7 +42,10 @@ def open_feature_store(settings: SharedSettings) -> "FeatureStore":
     from feast import FeatureStore, RepoConfig
 
     settings.nextclick_home.mkdir(parents=True, exist_ok=True)
-    text = string.Template((_FOLDER / "feature_store.yaml").read_text()).substitute(feast_environment(settings))
+    environment = feast_environment(settings)
+    # It stands in single quotes there, of which YAML wants two for one.
+    environment["REGISTRY_URL"] = environment["REGISTRY_URL"].replace("'", "''")
+    text = string.Template((_FOLDER / "feature_store.yaml").read_text()).substitute(environment)
     return FeatureStore(config=RepoConfig(**yaml.safe_load(text), repo_path=_FOLDER))
 
 

@@ -1,5 +1,6 @@
 # One image for gateway, streaming, catalogue, archive, compaction and migration: no PyTorch, no NVTabular.
-# From the repository root: docker build -f images/services.Dockerfile -t nextclick .
+# From the repository root:
+# docker build -f images/services.Dockerfile --build-arg REVISION=$(git rev-parse HEAD) -t nextclick .
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS build

@@ -1,5 +1,5 @@
 # Training and export, on GPUs or CPUs. From the repository root:
-# docker build -f images/training.Dockerfile -t nextclick-training .
+# docker build -f images/training.Dockerfile --build-arg REVISION=$(git rev-parse HEAD) -t nextclick-training .
 #
 # No CUDA base image: PyTorch's wheels bring the CUDA libraries they were built with, so another set would be 2 GB that
 # nothing loads. The driver's libraries come from the node, through NVIDIA's container runtime.

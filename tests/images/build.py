@@ -63,7 +63,8 @@ def build(image: str) -> str:
     name = f"localhost/nextclick-{image}:{_context_hash(dockerfile)}"
     with one_at_a_time(_folder() / "build.lock"):
         if not _exists(name):
-            arguments = ("--build-arg", f"BASE={_base()}", "--file", str(dockerfile), "--tag", name, "--pull=never")
+            given = (f"--build-arg=BASE={_base()}", f"--build-arg=REVISION={_revision()}")
+            arguments = (*given, "--file", str(dockerfile), "--tag", name, "--pull=never")
             buildah("build", *_volumes(), *arguments, str(PROJECT), show=True)
             _forget_others(name)
     return name
@@ -96,6 +97,12 @@ def _base() -> str:
             buildah("build", "--tag", name, context)
         _forget_others(name)
     return name
+
+
+def _revision() -> str:
+    """The commit on which the image is built; changes that are not committed yet may be in it as well."""
+    command = ["git", "-C", str(PROJECT), "rev-parse", "HEAD"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True).stdout.strip()
 
 
 def _volumes() -> list[str]:

@@ -1,6 +1,7 @@
 """What is in the image of the services, what is not, and where its containers may write."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def test_the_image_names_its_user_and_its_command_but_no_entry_point(services_im
     labels = configuration["Labels"]
     assert labels["org.opencontainers.image.title"] == "nextclick"
     assert labels["org.opencontainers.image.version"]
+    assert re.fullmatch("[0-9a-f]{40}", labels["org.opencontainers.image.revision"])
 
 
 @pytest.mark.parametrize(
