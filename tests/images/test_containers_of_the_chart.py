@@ -23,8 +23,9 @@ from streaming.item_topic import send_items
 from tests.chart.rendering import Object
 from tests.images import probes
 from tests.images.conftest import Release
-from tests.images.kubelet import Container
+from tests.images.kubelet import Container, Kubelet, MountedImage
 from tests.integration.planted_ensemble import ITEMS, PlantedEnsemble
+from tests.integration.postgres_server import running_postgres
 from tests.integration.stage_thread import wait_until
 
 pytestmark = pytest.mark.timeout(1200)
@@ -175,7 +176,12 @@ def archived(claim: Path, session_id: str) -> list[str]:
     return sorted({row["item_id"] for row in rows})
 
 
-def test_the_migration_brings_the_registry_up_to_date(plain: Release) -> None:
-    migrated = plain.kubelet.run(plain.workload("Job", "migration"))
+def test_the_migration_brings_a_registry_in_postgresql_up_to_date(
+    plain: Release, services_image: MountedImage, tmp_path: Path
+) -> None:
+    with running_postgres() as postgres, postgres.database() as url:
+        secrets = {"nextclick": {"REGISTRY_URL": url.render_as_string(hide_password=False)}}
+        kubelet = Kubelet(services_image, tmp_path, secrets)
+        migrated = kubelet.run(plain.workload("Job", "migration"))
     assert migrated.returncode == 0, migrated.log
     assert "feature definitions applied" in migrated.log

@@ -1,7 +1,6 @@
 """A PostgreSQL for tests: the one that NEXTCLICK_POSTGRES_URL names, else Debian's programs with data of their own."""
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -76,9 +75,10 @@ def _started(programs: Path, folder: Path) -> Iterator[Postgres]:
     certificate.private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     (folder / "password").write_text(_PASSWORD)
     (folder / "server.pem").chmod(0o600)
-    account = _account()
-    for path in (folder, *folder.iterdir()):
-        shutil.chown(path, account, account)
+    account = _ACCOUNT if os.geteuid() == 0 else None
+    if account is not None:
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, account, account)
     data, (port,) = folder / "data", free_ports(1)
     made = [programs / "initdb", "--no-sync", "--encoding=UTF8", "--locale=C", "--auth=scram-sha-256"]
     made += [f"--username={_USER}", f"--pwfile={folder / 'password'}", f"--pgdata={data}"]
@@ -114,10 +114,6 @@ def _started(programs: Path, folder: Path) -> Iterator[Postgres]:
             process.wait(20)
         process.kill()
         process.wait(10)
-
-
-def _account() -> str | int:
-    return pwd.getpwnam(_ACCOUNT).pw_name if os.geteuid() == 0 else os.geteuid()
 
 
 def _wait_until_it_answers(url: URL, process: "subprocess.Popen[bytes]", log: Path) -> None:
