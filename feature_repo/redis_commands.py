@@ -120,7 +120,7 @@ class Commands:
     def swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> None:
         """SWAP_SCRIPT, once, for rows of one view."""
         view = rows[0].view
-        fields = _fields(view)
+        fields = LAYOUTS[view.name].fields
         lifetime = b"%d" % _lifetime_seconds(view)
         words = [b"EVALSHA", script_hash(SWAP_SCRIPT), b"%d" % len(rows), *(row_key(view, row.key) for row in rows)]
         words += (b"%d" % len(fields), *fields)
@@ -141,10 +141,6 @@ def script_hash(script: str) -> bytes:
     return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest().encode()
 
 
-def _fields(view: View) -> list[bytes]:
-    return [field if isinstance(field, bytes) else field.encode() for field in LAYOUTS[view.name].fields]
-
-
 @cache
 def _lifetime_seconds(view: View) -> int:
     # Kept for one more TTL than it is fresh, so that a reader can tell stale from missing.
@@ -157,14 +153,14 @@ def _bulk(word: bytes) -> bytes:
 
 def _read_template(view: View, *more: bytes) -> bytes:
     """HMGET with gaps for the length of the key and the key."""
-    fields = [*_fields(view), *more]
+    fields = [*LAYOUTS[view.name].fields, *more]
     head = b"*%d\r\n" % (2 + len(fields)) + _bulk(b"HMGET")
     return head + b"$%d\r\n%b\r\n" + b"".join(map(_bulk, fields)).replace(b"%", b"%%")
 
 
 def _write_constants(view: View) -> list[bytes]:
     """What stands before the key and before each value of HSET."""
-    fields = _fields(view)
+    fields = LAYOUTS[view.name].fields
     head = _CRLF + b"*%d\r\n" % (2 + 2 * len(fields)) + _bulk(b"HSET")
     return [head, *(_CRLF + _bulk(field) for field in fields)]
 
