@@ -24,19 +24,16 @@ demo: $(INSTALLED) ## from public data to measured recommendations, in minutes
 test: $(INSTALLED) ## start the local stack once and run every test
 	$(BIN)/pytest
 
-.PHONY: cluster-tools test-cluster
+.PHONY: cluster-tools images
 cluster-tools: $(INSTALLED) ## build Helm and a Kubernetes control plane from Go modules, once
 	$(BIN)/python -m tests.cluster.tools
 
-test-cluster: cluster-tools ## the chart on a real Kubernetes API
-	NEXTCLICK_REQUIRE_CLUSTER=1 $(BIN)/pytest tests/cluster
-
-.PHONY: images test-images
 images: $(INSTALLED) ## build the container images (root, buildah, mmdebstrap); TRAINING=1 the one for training as well
 	$(BIN)/python -m tests.images.build services $(if $(TRAINING),training)
 
-test-images: images ## start every container as the chart describes it
-	NEXTCLICK_REQUIRE_CLUSTER=1 $(if $(TRAINING),NEXTCLICK_TRAINING_IMAGE=1) $(BIN)/pytest tests/images
+.PHONY: test-cluster
+test-cluster: cluster-tools images ## the chart as rendered, on a real Kubernetes API, and every container that it describes
+	NEXTCLICK_REQUIRE_CLUSTER=1 $(if $(TRAINING),NEXTCLICK_TRAINING_IMAGE=1) $(BIN)/pytest tests/chart tests/cluster tests/images
 
 lint: $(INSTALLED) ## ruff, mypy, import-linter, generated files are fresh
 	$(BIN)/ruff check .

@@ -116,6 +116,7 @@ capabilities:
 {{- define "nextclick.tlsSecrets" -}}
 {{- $root := index . 0 -}}
 {{- $secrets := dict "kafka" $root.Values.kafka.security.tlsSecret "redis" $root.Values.redis.tlsSecret -}}
+{{- $secrets = set $secrets "registry" $root.Values.registry.tlsSecret -}}
 {{- $secrets = set $secrets "gateway" (ternary $root.Values.gateway.tls.secretName "" $root.Values.gateway.tls.enabled) -}}
 {{- $wanted := dict -}}
 {{- range rest . -}}

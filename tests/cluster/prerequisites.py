@@ -43,6 +43,7 @@ def _secrets_named(values: dict[str, Any]) -> Iterator[tuple[str, Iterable[str]]
         yield values["redis"]["existingSecret"], ("REDIS_URL",)
         yield values["redis"]["tlsSecret"], ("ca.crt",)
     yield values["registry"]["existingSecret"], ("REGISTRY_URL",)
+    yield values["registry"]["tlsSecret"], ("ca.crt",)
     yield values["erasure"]["existingSecret"], ("ERASURE_KEY",)
     yield values["storage"]["credentialsSecret"], _CLOUD
     if tls["enabled"]:

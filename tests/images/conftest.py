@@ -10,12 +10,14 @@ from urllib.parse import quote, urlsplit
 import pytest
 import redis
 import trustme
+from sqlalchemy import URL
 
 from nextclick.stack.addresses import Addresses
 from streaming.settings import StreamingSettings
 from tests.chart.rendering import Object, of
 from tests.images.build import buildah, built_or_skipped
 from tests.images.kubelet import Kubelet, MountedImage, Secrets
+from tests.integration.postgres_server import Postgres, running_postgres
 from tests.integration.secure_servers import (
     PASSWORD,
     USER,
@@ -26,6 +28,8 @@ from tests.integration.secure_servers import (
 )
 
 REDIS_DB = "/11"
+REGISTRY_CA_FILE = "/etc/nextclick/registry-tls/ca.crt"
+"""Where the chart mounts `registry.tlsSecret`."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def plain(stack: Addresses, services_image: MountedImage, tmp_path_factory: pyte
         "archive.flushSeconds=1",
         *own_triton_and_ports(stack),
     )
-    secrets = {"nextclick": {"REDIS_URL": redis_url, **registry()}}
+    # SQLite in the pod's own folder stands in for PostgreSQL: each pod brings its own up to date.
+    secrets = {"nextclick": {"REDIS_URL": redis_url, "REGISTRY_URL": "sqlite:////var/lib/nextclick/registry.db"}}
     kubelet = Kubelet(services_image, tmp_path_factory.mktemp("node"), secrets)
     settings = StreamingSettings(kafka_bootstrap_servers=stack.kafka_bootstrap_servers, redis_url=redis_url)
     return Release("embedded", values, kubelet, settings)
@@ -86,21 +91,27 @@ def plain(stack: Addresses, services_image: MountedImage, tmp_path_factory: pyte
 def encrypted(
     stack: Addresses, services_image: MountedImage, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Release]:
-    """Everything over TLS, with a Kafka that asks for our certificate and a Redis that asks for a password."""
+    """Everything over TLS: a Kafka that asks for our certificate, a Redis and a PostgreSQL that ask for a password."""
     folder = tmp_path_factory.mktemp("secure")
     certificates = make_certificates(folder)
     ca, authority = certificates.ca.read_text(), trustme.CA()
     gateway = authority.issue_cert("localhost")
-    with running_kafka(folder) as kafka, running_redis(folder, certificates) as redis_port:
+    with (
+        running_kafka(folder) as kafka,
+        running_redis(folder, certificates) as redis_port,
+        running_postgres() as postgres,
+        postgres.database() as database,
+    ):
         login = f"{USER}:{quote(PASSWORD, safe='')}"
         secrets: Secrets = {
             "nextclick": {
                 "REDIS_URL": f"rediss://localhost:{redis_port}/0",
                 "REDIS_USERNAME": USER,
                 "REDIS_PASSWORD": PASSWORD,
-                **registry(),
+                "REGISTRY_URL": registry_url(postgres, database),
             },
             "nextclick-redis-ca": {"ca.crt": ca},
+            "nextclick-registry-ca": registry_ca(postgres),
             "nextclick-kafka-client": {
                 "ca.crt": ca,
                 "tls.crt": certificates.client_cert.read_text(),
@@ -140,6 +151,13 @@ def own_triton_and_ports(stack: Addresses) -> tuple[str, ...]:
     )
 
 
-def registry() -> dict[str, str]:
-    """SQLite in the pod's own folder stands in for PostgreSQL: each pod brings its own up to date."""
-    return {"REGISTRY_URL": "sqlite:////var/lib/nextclick/registry.db"}
+def registry_url(postgres: Postgres, database: URL) -> str:
+    """As a deployment has it; as it was given for a server from elsewhere, whose certificate nobody here knows."""
+    if postgres.authority is not None:
+        database = database.update_query_dict({"sslmode": "verify-full", "sslrootcert": REGISTRY_CA_FILE})
+    return database.render_as_string(hide_password=False)
+
+
+def registry_ca(postgres: Postgres) -> dict[str, str]:
+    """What is in the Secret of `registry.tlsSecret`."""
+    return {"ca.crt": postgres.authority.read_text() if postgres.authority is not None else ""}

@@ -22,7 +22,7 @@ from streaming.events import event_to_json
 from streaming.item_topic import send_items
 from tests.chart.rendering import Object
 from tests.images import probes
-from tests.images.conftest import Release
+from tests.images.conftest import Release, registry_ca, registry_url
 from tests.images.kubelet import Container, Kubelet, MountedImage
 from tests.integration.planted_ensemble import ITEMS, PlantedEnsemble
 from tests.integration.postgres_server import running_postgres
@@ -177,11 +177,16 @@ def archived(claim: Path, session_id: str) -> list[str]:
 
 
 def test_the_migration_brings_a_registry_in_postgresql_up_to_date(
-    plain: Release, services_image: MountedImage, tmp_path: Path
+    encrypted: Release, services_image: MountedImage, tmp_path: Path
 ) -> None:
-    with running_postgres() as postgres, postgres.database() as url:
-        secrets = {"nextclick": {"REGISTRY_URL": url.render_as_string(hide_password=False)}}
+    migration = encrypted.workload("Job", "migration")
+    with running_postgres() as postgres, postgres.database() as database:
+        secrets = {
+            "nextclick": {"REGISTRY_URL": registry_url(postgres, database)},
+            "nextclick-registry-ca": registry_ca(postgres),
+        }
         kubelet = Kubelet(services_image, tmp_path, secrets)
-        migrated = kubelet.run(plain.workload("Job", "migration"))
-    assert migrated.returncode == 0, migrated.log
-    assert "feature definitions applied" in migrated.log
+        first, second = kubelet.run(migration), kubelet.run(migration)
+    assert first.returncode == 0, first.log
+    assert "feature definitions applied" in first.log
+    assert (second.returncode, second.log) == (0, "feature definitions were up to date\n")

@@ -1,4 +1,4 @@
-"""The training image, some 7 GB, so only where NEXTCLICK_TRAINING_IMAGE is set: `make test-images TRAINING=1`."""
+"""The training image, some 7 GB, so only where NEXTCLICK_TRAINING_IMAGE is set: `make test-cluster TRAINING=1`."""
 
 import os
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from training.settings import TrainingSettings
 pytestmark = [
     pytest.mark.timeout(3600),
     pytest.mark.skipif(
-        "NEXTCLICK_TRAINING_IMAGE" not in os.environ, reason="takes minutes and 7 GB: `make test-images TRAINING=1`"
+        "NEXTCLICK_TRAINING_IMAGE" not in os.environ, reason="takes minutes and 7 GB: `make test-cluster TRAINING=1`"
     ),
 ]
 
