@@ -54,35 +54,58 @@ def refusal(*settings: str, scenario: str = "") -> str:
 
 def of(scenario: str, kind: str, component: str, *settings: str) -> Object:
     """The one object of a kind that a component has."""
-    found = [
-        item
-        for item in objects(scenario, *settings)
-        if item["kind"] == kind and item["metadata"]["labels"][COMPONENT] == component
-    ]
+    found = [item for item in of_component(scenario, component, *settings) if item["kind"] == kind]
     assert len(found) == 1, f"{len(found)} objects of {kind} {component}"
     return found[0]
+
+
+def of_kind(scenario: str, kind: str, *settings: str) -> list[Object]:
+    """Every object of a kind."""
+    return [item for item in objects(scenario, *settings) if item["kind"] == kind]
+
+
+def of_component(scenario: str, component: str, *settings: str) -> list[Object]:
+    """Every object of a component."""
+    return [item for item in objects(scenario, *settings) if item["metadata"]["labels"][COMPONENT] == component]
+
+
+def pod(scenario: str, component: str, *settings: str, kind: str = "Deployment") -> Object:
+    """The spec of a component's pods."""
+    spec = of(scenario, kind, component, *settings)["spec"]
+    return spec.get("jobTemplate", {}).get("spec", spec)["template"]["spec"]
+
+
+def container(scenario: str, component: str, *settings: str, kind: str = "Deployment") -> Object:
+    """The one container of a component's pods."""
+    [only] = pod(scenario, component, *settings, kind=kind)["containers"]
+    return only
 
 
 def pod_templates(*scenarios: str) -> Iterator[tuple[str, Object]]:
     """Every pod of the scenarios, with the name of its component."""
     for scenario in scenarios or SCENARIOS:
-        for item in objects(scenario):
-            spec = item.get("spec", {})
-            spec = spec.get("jobTemplate", item).get("spec", spec)
-            if "template" in spec and item["kind"] in ("Deployment", "Job", "CronJob"):
-                yield item["metadata"]["labels"][COMPONENT], spec["template"]
+        yield from pods_among(objects(scenario))
+
+
+def pods_among(rendered: list[Object]) -> Iterator[tuple[str, Object]]:
+    """Every pod that the objects describe, with the name of its component."""
+    for item in rendered:
+        spec = item.get("spec", {})
+        spec = spec.get("jobTemplate", item).get("spec", spec)
+        if "template" in spec and item["kind"] in ("Deployment", "Job", "CronJob"):
+            yield item["metadata"]["labels"][COMPONENT], spec["template"]
 
 
 def containers(*scenarios: str) -> Iterator[tuple[str, Object]]:
     """Every container of the scenarios, with the name of its component."""
-    for component, pod in pod_templates(*scenarios):
-        for container in pod["spec"]["containers"]:
-            yield component, container
+    for component, template_of_pod in pod_templates(*scenarios):
+        for each in template_of_pod["spec"]["containers"]:
+            yield component, each
 
 
-def environment(container: Object) -> dict[str, Object]:
+def environment(of_container: Object) -> dict[str, Object]:
     """The container's variables by name."""
-    variables = container.get("env", [])
+    variables = of_container.get("env", [])
     named = {variable["name"]: variable for variable in variables}
     assert len(named) == len(variables), "a variable is set twice"
     return named

@@ -1,6 +1,6 @@
 """The gateway's certificate from cert-manager."""
 
-from tests.chart.rendering import objects, of
+from tests.chart.rendering import objects, of, pod
 
 CERTIFICATE = (
     "gateway.tls.enabled=true",
@@ -24,8 +24,7 @@ def test_the_certificate_holds_every_name_by_which_the_gateway_is_called() -> No
 
 def test_the_gateway_reads_the_secret_that_the_certificate_fills() -> None:
     certificate = of("", "Certificate", "gateway", *CERTIFICATE)
-    deployment = of("", "Deployment", "gateway", *CERTIFICATE)
-    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    volumes = pod("", "gateway", *CERTIFICATE)["volumes"]
     mounted = [volume["secret"]["secretName"] for volume in volumes if "secret" in volume]
     assert certificate["spec"]["secretName"] in mounted
     assert certificate["spec"]["issuerRef"] == {

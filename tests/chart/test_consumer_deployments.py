@@ -2,23 +2,19 @@
 
 import pytest
 
-from tests.chart.rendering import Object, environment, objects, of
+from tests.chart.rendering import container, environment, objects, of
 
 CONSUMERS = {"streaming": "consumer", "catalogue": "catalogue", "archive": "archive"}
 
 
-def container(component: str, *settings: str, scenario: str = "tls") -> Object:
-    return of(scenario, "Deployment", component, *settings)["spec"]["template"]["spec"]["containers"][0]
-
-
 @pytest.mark.parametrize(("component", "part"), CONSUMERS.items())
 def test_it_runs_its_part_of_streaming(component: str, part: str) -> None:
-    assert container(component)["command"] == ["python", "-m", "streaming", part]
+    assert container("tls", component)["command"] == ["python", "-m", "streaming", part]
 
 
 @pytest.mark.parametrize("component", CONSUMERS)
 def test_probes_ask_where_its_metrics_are_served_for_all_to_reach(component: str) -> None:
-    consumer = container(component)
+    consumer = container("tls", component)
     assert environment(consumer)["METRICS_HOST"]["value"] == "0.0.0.0"  # noqa: S104
     paths = [consumer[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
     assert paths == ["/healthz", "/readyz", "/healthz"]
@@ -39,41 +35,17 @@ def test_switched_off_nothing_of_it_is_left(component: str) -> None:
     assert left == (["PersistentVolumeClaim"] if component == "archive" else [])
 
 
-def test_topics_are_made_with_the_partitions_that_the_values_name() -> None:
-    variables = environment(container("streaming", scenario="gpu-production"))
-    assert variables["TOPIC_PARTITIONS"]["value"] == "48"
-    assert variables["TOPIC_REPLICATION_FACTOR"]["value"] == "3"
-
-
 def test_brokers_that_ask_for_a_certificate_get_ours() -> None:
-    variables = environment(container("streaming"))
+    variables = environment(container("tls", "streaming"))
     assert variables["KAFKA_SECURITY_PROTOCOL"]["value"] == "SSL"
     assert {"KAFKA_SSL_CA_FILE", "KAFKA_SSL_CERT_FILE", "KAFKA_SSL_KEY_FILE"} <= variables.keys()
 
 
 def test_each_kind_of_login_has_the_secrets_that_it_needs() -> None:
-    scram = environment(container("streaming", scenario="gpu-production"))
-    oauth = environment(container("streaming", scenario="keda"))
+    scram = environment(container("gpu-production", "streaming"))
+    oauth = environment(container("keda", "streaming"))
     assert {"KAFKA_SASL_USERNAME", "KAFKA_SASL_PASSWORD"} <= scram.keys()
     assert {"KAFKA_OAUTH_TOKEN_URL", "KAFKA_OAUTH_CLIENT_ID", "KAFKA_OAUTH_CLIENT_SECRET"} <= oauth.keys()
     assert not {name for name in scram if "OAUTH" in name} | {name for name in oauth if "SASL_" in name} - {
         "KAFKA_SASL_MECHANISM"
     }
-
-
-def test_what_streaming_folds_is_decided_by_values() -> None:
-    settings = ("streaming.foldUserHistory=false", "streaming.foldPopularItems=false", "streaming.consumerGroup=other")
-    variables = environment(container("streaming", *settings))
-    assert variables["FOLD_USER_HISTORY"]["value"] == variables["FOLD_POPULAR_ITEMS"]["value"] == "false"
-    assert variables["CONSUMER_GROUP"]["value"] == "other"
-
-
-def test_compaction_works_on_the_archive_that_is_written_and_asks_who_was_erased() -> None:
-    cron = of("tls", "CronJob", "compaction")["spec"]
-    compaction = cron["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
-    writer = container("archive")
-    assert cron["concurrencyPolicy"] == "Forbid"
-    assert compaction["command"] == ["nextclick", "archive", "compact"]
-    for name in ("ARCHIVE_PATH", "KAFKA_BOOTSTRAP_SERVERS", "ERASURE_KEY"):
-        assert environment(compaction)[name] == environment(writer)[name]
-    assert not [item for item in objects("tls", "archive.compaction.enabled=false") if "compaction" in str(item)]

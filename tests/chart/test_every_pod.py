@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.chart.rendering import SCENARIOS, Object, containers, objects, of, pod_templates
+from tests.chart.rendering import SCENARIOS, Object, containers, objects, of, pod_templates, pods_among
 
 IMAGE = re.compile(r"^[a-z0-9./_-]+:[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 ALLOWED_VOLUMES = {"emptyDir", "persistentVolumeClaim", "secret", "configMap", "projected", "downwardAPI", "ephemeral"}
@@ -68,6 +68,20 @@ def test_every_container_says_what_it_needs_and_how_much_memory_it_may_take() ->
         assert resources["requests"]["cpu"], component
         assert resources["requests"]["memory"], component
         assert resources["limits"]["memory"], component
+
+
+def test_cpus_can_be_limited_where_a_quota_asks_for_it() -> None:
+    """The chart's README says why it limits none by itself."""
+    parts = ("gateway", "streaming", "catalogue", "archive", "triton", "training", "migration")
+    servers = ("kafka.embedded", "redis.embedded")
+    limits = [f"{part}.resources.limits.cpu=3" for part in (*parts, *servers)]
+    enabled = [f"{server}.enabled=true" for server in servers]
+    limited = {
+        component: container["resources"]["limits"]["cpu"]
+        for component, pod in pods_among(objects("", *limits, *enabled))
+        for container in pod["spec"]["containers"]
+    }
+    assert limited == dict.fromkeys((*parts, "compaction", "kafka", "redis"), 3)
 
 
 def test_gpus_are_limits_of_the_pods_that_ask_for_them() -> None:

@@ -3,30 +3,26 @@
 import pytest
 
 from serving.service import SERVICE_NAME
-from tests.chart.rendering import environment, objects, of
-
-
-def container(scenario: str, *settings: str) -> dict:
-    return of(scenario, "Deployment", "gateway", *settings)["spec"]["template"]["spec"]["containers"][0]
+from tests.chart.rendering import container, environment, of, of_component, pod
 
 
 def test_a_pod_that_ends_has_time_for_the_notice_and_the_grace_and_for_closing() -> None:
     settings = ("gateway.shutdownNoticeSeconds=15", "gateway.shutdownGraceSeconds=40")
-    pod = of("minimal", "Deployment", "gateway", *settings)["spec"]["template"]["spec"]
-    variables = environment(pod["containers"][0])
+    spec = pod("minimal", "gateway", *settings)
+    variables = environment(spec["containers"][0])
     assert variables["SHUTDOWN_NOTICE_SECONDS"]["value"] == "15"
     assert variables["SHUTDOWN_GRACE_SECONDS"]["value"] == "40"
-    assert pod["terminationGracePeriodSeconds"] == 15 + 40 + 10
+    assert spec["terminationGracePeriodSeconds"] == 15 + 40 + 10
 
 
 def test_readiness_asks_for_the_service_and_liveness_for_the_process() -> None:
-    gateway = container("minimal")
+    gateway = container("minimal", "gateway")
     assert gateway["readinessProbe"]["grpc"]["service"] == SERVICE_NAME
     assert "service" not in gateway["livenessProbe"]["grpc"]
 
 
 def test_with_tls_probes_ask_over_http() -> None:
-    gateway = container("tls")
+    gateway = container("tls", "gateway")
     probes = [gateway[name] for name in ("startupProbe", "readinessProbe", "livenessProbe")]
     assert [probe["httpGet"] for probe in probes] == [
         {"path": "/healthz", "port": "metrics"},
@@ -46,27 +42,13 @@ def test_replicas_are_left_to_the_autoscaler() -> None:
     assert of("minimal", "Deployment", "gateway")["spec"]["replicas"] == 1
 
 
-def test_the_service_shows_grpc_and_nothing_else() -> None:
-    service = of("gpu-production", "Service", "gateway")
-    assert service["spec"]["type"] == "LoadBalancer"
-    assert [port["name"] for port in service["spec"]["ports"]] == ["grpc"]
-    assert service["metadata"]["annotations"] == {"example.com/load-balancer": "internal"}
-
-
-def test_the_service_listens_on_a_port_of_its_own() -> None:
-    [port] = of("minimal", "Service", "gateway", "gateway.service.port=443")["spec"]["ports"]
-    assert (port["port"], port["targetPort"]) == (443, "grpc")
-    assert {"name": "grpc", "containerPort": 50051} in container("minimal", "gateway.service.port=443")["ports"]
-
-
 @pytest.mark.parametrize(
     ("scenario", "url"),
     [("minimal", "dns:///shop-triton-pods:8001"), ("keda", "dns:///triton.inference:8001")],
 )
 def test_it_calls_every_pod_of_triton(scenario: str, url: str) -> None:
-    assert environment(container(scenario))["TRITON_GRPC_URL"]["value"] == url
+    assert environment(container(scenario, "gateway"))["TRITON_GRPC_URL"]["value"] == url
 
 
 def test_switched_off_nothing_of_it_is_left() -> None:
-    rendered = objects("minimal", "gateway.enabled=false")
-    assert not [item for item in rendered if item["metadata"]["labels"]["app.kubernetes.io/component"] == "gateway"]
+    assert not of_component("minimal", "gateway", "gateway.enabled=false")

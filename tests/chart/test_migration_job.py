@@ -1,6 +1,6 @@
 """The Job that brings the registry up to date before the pods that share it."""
 
-from tests.chart.rendering import environment, objects, of
+from tests.chart.rendering import container, environment, objects, of, pod
 
 HOOK = "helm.sh/hook"
 
@@ -18,13 +18,13 @@ def test_nothing_of_it_is_left_once_it_has_succeeded() -> None:
 
 
 def test_it_mounts_nothing_that_the_release_itself_brings() -> None:
-    volumes = of("tls", "Job", "migration")["spec"]["template"]["spec"]["volumes"]
-    assert {kind for volume in volumes for kind in volume.keys() - {"name"}} == {"emptyDir"}
+    volumes = pod("tls", "migration", kind="Job")["volumes"]
+    assert {kind for volume in volumes for kind in volume.keys() - {"name"}} == {"emptyDir", "secret"}
+    assert not [item for item in objects("tls") if item["kind"] == "Secret"], "a Secret has to be there before"
 
 
 def test_it_needs_the_registry_and_no_online_store() -> None:
-    [container] = of("tls", "Job", "migration")["spec"]["template"]["spec"]["containers"]
-    names = environment(container).keys()
+    names = environment(container("tls", "migration", kind="Job")).keys()
     assert "REGISTRY_URL" in names
     assert not {name for name in names if name.startswith(("REDIS_", "KAFKA_"))}
 

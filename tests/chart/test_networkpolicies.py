@@ -223,14 +223,5 @@ def test_tokens_for_kafka_are_fetched_over_https() -> None:
         assert {"ports": [{"protocol": "TCP", "port": 8443}], "to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]} in egress
 
 
-def test_the_migration_is_let_out_before_the_release_is_there() -> None:
-    rendered = [item for item in objects("") if item["metadata"]["labels"][COMPONENT] == "migration"]
-    by_kind = {item["kind"]: item["metadata"]["annotations"] for item in rendered}
-    policy, job = by_kind["NetworkPolicy"], by_kind["Job"]
-    assert policy["helm.sh/hook"] == job["helm.sh/hook"]
-    assert int(policy["helm.sh/hook-weight"]) < int(job.get("helm.sh/hook-weight", 0))
-    assert "hook-succeeded" in policy["helm.sh/hook-delete-policy"]
-
-
 def test_policies_can_be_left_out() -> None:
     assert not policies(objects("", "networkPolicy.enabled=false"))

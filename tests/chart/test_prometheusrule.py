@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import grpc
 import pytest
@@ -15,16 +14,8 @@ from serving.metrics import GatewayMetrics
 from serving.proto.recommender_pb2 import DegradedReason
 from streaming.metrics import StreamingMetrics
 from tests.chart.exported_metrics import every_name, unknown
+from tests.chart.monitored import rules
 from tests.chart.promql import matchers, metric_names
-from tests.chart.rendering import COMPONENT, objects
-
-ON = ("metrics.rules.enabled=true", "metrics.monitors.enabled=true")
-Object = dict[str, Any]
-
-
-def rules(*settings: str, scenario: str = "") -> list[Object]:
-    [rule] = [item for item in objects(scenario, *ON, *settings) if item["kind"] == "PrometheusRule"]
-    return [alert for group in rule["spec"]["groups"] for alert in group["rules"]]
 
 
 def expression(alert: str, *settings: str) -> str:
@@ -57,32 +48,6 @@ def test_every_alert_says_what_is_wrong_what_to_do_and_how_urgent_it_is() -> Non
 def test_alerts_have_names_of_their_own() -> None:
     names = [(rule["alert"], rule["labels"].get("component")) for rule in rules()]
     assert len(names) == len(set(names))
-
-
-def test_alerts_look_at_the_jobs_that_the_monitors_make() -> None:
-    """Prometheus calls what a PodMonitor finds by the namespace and name of the PodMonitor."""
-    rendered = objects("", *ON)
-    [rule] = [item for item in rendered if item["kind"] == "PrometheusRule"]
-    namespace = rule["spec"]["groups"][0]["name"].split(".")[0]
-    jobs = {f"{namespace}/{item['metadata']['name']}" for item in rendered if item["kind"] == "PodMonitor"}
-    asked = [value for alert in rules() for label, _, value in matchers(alert["expr"]) if label == "job"]
-    assert len(asked) > 20
-    for value in asked:
-        assert any(re.fullmatch(value, job) for job in jobs), value
-
-
-def test_every_component_with_metrics_is_watched_and_missed_when_it_is_gone() -> None:
-    rendered = objects("", *ON)
-    deployments = {item["metadata"]["labels"][COMPONENT]: item for item in rendered if item["kind"] == "Deployment"}
-    monitors = {item["metadata"]["labels"][COMPONENT]: item for item in rendered if item["kind"] == "PodMonitor"}
-    missed = {rule["labels"]["component"] for rule in rules() if rule["alert"] == "NextclickAbsent"}
-    assert monitors.keys() == deployments.keys() == missed
-    for component, monitor in monitors.items():
-        template = deployments[component]["spec"]["template"]
-        assert monitor["spec"]["selector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
-        [endpoint] = monitor["spec"]["podMetricsEndpoints"]
-        [container] = template["spec"]["containers"]
-        assert endpoint["port"] in [port["name"] for port in container["ports"]]
 
 
 def test_alerts_compare_codes_reasons_and_models_with_ones_that_exist() -> None:
@@ -157,16 +122,3 @@ def test_what_does_not_run_raises_no_alarm() -> None:
     assert absent == {"gateway", "archive", "triton"}
     on_cpus = ("triton.gpu.count=0", "triton.instanceGroup.kind=cpu")
     assert "NextclickGpuMemory" not in {rule["alert"] for rule in rules(*on_cpus)}
-
-
-def test_monitors_and_alerts_wait_to_be_asked_for() -> None:
-    kinds = {item["kind"] for item in objects("")}
-    assert kinds.isdisjoint({"PodMonitor", "ServiceMonitor", "PrometheusRule"})
-
-
-def test_monitors_and_alerts_carry_the_labels_that_prometheus_looks_for() -> None:
-    settings = ("metrics.rules.labels.release=prometheus", "metrics.monitors.labels.release=prometheus")
-    rendered = objects("", *ON, *settings)
-    watched = [item for item in rendered if item["kind"] in ("PodMonitor", "PrometheusRule")]
-    assert len(watched) == 6
-    assert all(item["metadata"]["labels"]["release"] == "prometheus" for item in watched)

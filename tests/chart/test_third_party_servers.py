@@ -16,12 +16,8 @@ from nextclick.stack.settings import StackSettings
 from nextclick.stack.triton_install import install_triton
 from streaming.settings import StreamingSettings
 from streaming.topics import ensure_topics
-from tests.chart.rendering import Object, environment, of
+from tests.chart.rendering import container, environment
 from tests.faults.own_servers import Process, wait_until
-
-
-def container(scenario: str, component: str) -> Object:
-    return of(scenario, "Deployment", component)["spec"]["template"]["spec"]["containers"][0]
 
 
 def accepts(port: int) -> bool:

@@ -2,16 +2,11 @@
 
 import pytest
 
-from tests.chart.rendering import Object, objects, of
-
-
-def pod(scenario: str, *settings: str) -> Object:
-    return of(scenario, "Deployment", "triton", *settings)["spec"]["template"]["spec"]
+from tests.chart.rendering import container, of, of_component, pod
 
 
 def arguments(scenario: str, *settings: str) -> dict[str, str]:
-    [container] = pod(scenario, *settings)["containers"]
-    words = container["args"]
+    words = container(scenario, "triton", *settings)["args"]
     assert words[0] == "tritonserver"
     return dict(word.removeprefix("--").split("=", 1) for word in words[1:])
 
@@ -29,8 +24,8 @@ def test_a_first_install_without_any_model_starts() -> None:
 def test_it_serves_the_ports_that_its_services_name() -> None:
     settings = ("triton.grpcPort=9001", "triton.httpPort=9000", "triton.metricsPort=9002")
     given = arguments("minimal", *settings)
-    [container] = pod("minimal", *settings)["containers"]
-    ports = {port["name"]: str(port["containerPort"]) for port in container["ports"]}
+    triton = container("minimal", "triton", *settings)
+    ports = {port["name"]: str(port["containerPort"]) for port in triton["ports"]}
     assert ports == {name: given[f"{name}-port"] for name in ("http", "grpc", "metrics")}
 
 
@@ -44,7 +39,7 @@ def test_it_serves_the_ports_that_its_services_name() -> None:
 )
 def test_models_come_from_a_claim_a_url_or_the_image(settings: tuple[str, ...], repository: str) -> None:
     assert arguments("minimal", *settings)["model-repository"] == repository
-    mounts = {mount["mountPath"]: mount for mount in pod("minimal", *settings)["containers"][0]["volumeMounts"]}
+    mounts = {mount["mountPath"]: mount for mount in container("minimal", "triton", *settings)["volumeMounts"]}
     is_claim = repository == "/models"
     assert ("/models" in mounts) == is_claim
     if is_claim:
@@ -52,26 +47,18 @@ def test_models_come_from_a_claim_a_url_or_the_image(settings: tuple[str, ...], 
 
 
 def test_it_may_read_what_training_writes() -> None:
-    training = of("tls", "CronJob", "training")["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    assert pod("tls")["securityContext"]["fsGroup"] == training["securityContext"]["fsGroup"]
+    training = pod("tls", "training", kind="CronJob")
+    assert pod("tls", "triton")["securityContext"]["fsGroup"] == training["securityContext"]["fsGroup"]
 
 
 def test_more_arguments_come_last() -> None:
-    [container] = pod("gpu-production")["containers"]
-    assert container["args"][-1] == "--cuda-memory-pool-byte-size=0:268435456"
-
-
-def test_gateways_and_training_find_each_pod_behind_a_headless_service() -> None:
-    services = [item for item in objects("minimal") if item["kind"] == "Service"]
-    headless = {item["metadata"]["name"]: item["spec"].get("clusterIP") for item in services}
-    assert headless["shop-triton-pods"] == "None"
-    assert headless["shop-triton"] is None
+    assert container("gpu-production", "triton")["args"][-1] == "--cuda-memory-pool-byte-size=0:268435456"
 
 
 def test_a_pod_ends_after_its_requests_and_not_before() -> None:
-    [container] = pod("minimal")["containers"]
-    waits = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod("minimal")["terminationGracePeriodSeconds"] >= waits + int(arguments("minimal")["exit-timeout-secs"])
+    waits = int(container("minimal", "triton")["lifecycle"]["preStop"]["exec"]["command"][1])
+    finishes = int(arguments("minimal")["exit-timeout-secs"])
+    assert pod("minimal", "triton")["terminationGracePeriodSeconds"] >= waits + finishes
 
 
 @pytest.mark.parametrize(("surge", "unavailable"), [(0, 1), (1, 0), (2, 0)])
@@ -81,6 +68,4 @@ def test_an_update_always_has_a_way_forward(surge: int, unavailable: int) -> Non
 
 
 def test_elsewhere_nothing_of_it_is_left_here() -> None:
-    assert not [
-        item for item in objects("keda") if item["metadata"]["labels"]["app.kubernetes.io/component"] == "triton"
-    ]
+    assert not of_component("keda", "triton")

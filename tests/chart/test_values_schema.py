@@ -35,6 +35,8 @@ REFUSED = [
     (("redis.existingSecret=",), "/redis/existingSecret"),
     (("redis.existingSecret=redis://:pw@redis",), "/redis/existingSecret"),
     (("redis.embedded.enabled=true", "redis.tlsSecret=ca"), "/redis/tlsSecret"),
+    (("registry.existingSecret=", "registry.tlsSecret=ca"), "/registry/tlsSecret"),
+    (("storage.archive.url=abfs://container/events",), "/storage/archive/url"),
     (("storage.models.kind=url",), "/storage/models/url"),
     (("storage.models.kind=url", "storage.models.url=as://account/models"), "/storage/models/url"),
     (("storage.models.kind=url", "storage.models.url=s3://user:password@models"), "/storage/models/url"),
@@ -53,14 +55,6 @@ REFUSED = [
     (("archive.compaction.deadlineSeconds=0",), "/archive/compaction/deadlineSeconds"),
     (("metrics.rules.errorRatio=2",), "/metrics/rules/errorRatio"),
     (('networkPolicy.kafka=[{"ipBlok": {}}]',), "ipBlok"),
-]
-COMPARED = [
-    (("gateway.autoscaling.enabled=true", "gateway.autoscaling.maxReplicas=1"), "gateway.autoscaling"),
-    (("streaming.autoscaling.enabled=true", "streaming.autoscaling.maxReplicas=13"), "kafka.topicPartitions"),
-    (("gateway.podDisruptionBudget.maxUnavailable=2",), "gateway.podDisruptionBudget.maxUnavailable"),
-    (("gateway.port=9464",), "gateway.metricsPort"),
-    (("triton.httpPort=8001",), "triton.grpcPort"),
-    (("metrics.rules.enabled=true",), "metrics.monitors.enabled"),
 ]
 
 
@@ -105,7 +99,7 @@ def test_nothing_in_the_schema_is_left_unused() -> None:
         assert f'"#/definitions/{name}"' in text, name
 
 
-@pytest.mark.parametrize(("settings", "named"), [*REFUSED, *COMPARED], ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("settings", "named"), REFUSED, ids=lambda value: str(value)[:60])
 def test_values_that_cannot_work_are_refused_by_name(settings: tuple[str, ...], named: str) -> None:
     message = refusal(*settings)
     assert named in message
