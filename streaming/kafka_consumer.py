@@ -5,13 +5,14 @@ patience with whatever the batches are written to.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.base import MemberState
 from kafka.errors import (
     CommitFailedError,
     FencedInstanceIdError,
@@ -191,12 +192,17 @@ class PatientConsumer:
         self.kafka.close(autocommit=False, timeout_ms=5000)
 
     def _see_rejoin_through(self) -> None:
-        """Have a rejoin that was begun for new partitions also end.
+        """Have a rejoin also end whose answer came between two polls.
 
-        kafka-python 3.0.12 forgets it when its answer comes between two polls: the coordinator no longer sees a reason
-        to rejoin and never reads the answer, so that the member would stay without partitions for ever.
+        kafka-python 3.0.12 drops such an answer and joins once more, for which all other members have to stop and join
+        as well; and where it had been new partitions that made it join, it forgets that it has, and never does.
         """
         coordinator = self.kafka._coordinator
+        task = coordinator._join_task
+        if task is not None and task.succeeded() and coordinator.state is not MemberState.REBALANCING:
+            coordinator._join_task = None  # it has left that generation since
+        elif task is not None and not isinstance(task, _UnreadJoin):
+            coordinator._join_task = _UnreadJoin(task)
         if coordinator.rejoining and not coordinator.rejoin_needed:
             coordinator.request_rejoin()
 
@@ -213,6 +219,22 @@ class PatientConsumer:
             if partition in assigned:
                 self.kafka.seek(partition, offset)
         self.kafka.pause(*assigned)
+
+
+class _UnreadJoin:
+    """The future of a join, which is not over before the coordinator has read it: then it forgets this, too."""
+
+    is_done = False
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    def __await__(self) -> Generator[Any, Any, bytes]:
+        answer: bytes = yield from self._task.__await__()
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
 
 
 def first_offsets(batch: Batch) -> dict[TopicPartition, int]:

@@ -1,5 +1,7 @@
-"""A member whom the group deals the same partitions again goes on from the committed offsets, and so loses nothing."""
+"""A member that joins its group again loses nothing and keeps nobody waiting."""
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,12 +12,14 @@ import pytest
 from feature_repo.archive_folder import open_archive
 from feature_repo.archive_reader import read_archive
 from streaming.archive import Archive
+from streaming.kafka_consumer import PatientConsumer
 from streaming.metrics import StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.topics import ensure_topics
 from tests.faults.feeding import Feeder
 from tests.faults.own_servers import Server
 from tests.faults.planted_stream import PARTITIONS, planted_stream
+from tests.integration.stage_thread import running, wait_until
 
 
 @pytest.fixture
@@ -51,6 +55,37 @@ def test_what_is_buffered_when_the_group_rejoins_is_archived(settings: Streaming
         archive.finish()
     ids = read_archive(open_archive(settings.archive_path), ["kafka_partition", "kafka_offset"])
     assert len(set(zip(*(column.to_pylist() for column in ids.columns), strict=True))) == ids.num_rows == 1500
+
+
+def test_an_answer_between_two_polls_is_taken_and_not_asked_for_again(settings: StreamingSettings) -> None:
+    """To ask again has every other member stop and join again, once its next heartbeat tells it to."""
+    ensure_topics(settings)
+    members: list[PatientConsumer] = []
+
+    def poll_in_peace(settings: StreamingSettings, stop: threading.Event) -> None:
+        with closing(PatientConsumer(settings, settings.archive_group, [settings.events_topic])) as second:
+            members.append(second)
+            while not stop.is_set():
+                second.poll()
+
+    with closing(PatientConsumer(settings, settings.archive_group, [settings.events_topic])) as first:
+        members.append(first)
+        wait_until("the first to have all partitions", lambda: not first.poll() and _dealt(members) == [PARTITIONS])
+        with running(poll_in_peace, settings):
+            wait_until("each to have half of them", lambda: _polled_in_haste(first) and _dealt(members) == [2, 2])
+            generations = [member.kafka._coordinator._generation.generation_id for member in members]
+    assert generations == [2, 2]
+
+
+def _dealt(members: list[PatientConsumer]) -> list[int]:
+    return [len(member.kafka.assignment()) for member in members]
+
+
+def _polled_in_haste(consumer: PatientConsumer) -> bool:
+    """As by one that has a batch in flight: whatever it asks is answered after the poll."""
+    consumer.poll(0)
+    time.sleep(0.2)
+    return True
 
 
 def _step_until(archive: Archive, buffered: int) -> None:
