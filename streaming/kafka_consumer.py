@@ -35,6 +35,9 @@ POLL_MS = 100
 SESSION_TIMEOUT_MS = 10_000
 """Silence after which the partitions of a killed member go to the others, or to its successor."""
 
+HEARTBEAT_MS = 1_000
+"""Between signs of life; members learn by the answer that another one has joined, and until then it has no work."""
+
 COMMIT_SECONDS = 0.1
 """Between the commits of a group whose store knows what it has: after a crash no more than that comes again."""
 
@@ -65,6 +68,7 @@ def consumer_options(settings: StreamingSettings, group: str) -> dict[str, Any]:
         "fetch_min_bytes": 1,
         "isolation_level": "read_committed",  # what a transaction took back never happened
         "session_timeout_ms": SESSION_TIMEOUT_MS,
+        "heartbeat_interval_ms": HEARTBEAT_MS,
         "max_poll_interval_ms": settings.max_poll_interval_ms,
     }
 

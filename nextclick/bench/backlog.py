@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import psutil
+
 from nextclick.bench.consumer_process import ConsumerProcess, total
 from nextclick.bench.errors import BenchError
 from nextclick.bench.sandbox import Sandbox
@@ -28,6 +30,8 @@ class Sample(NamedTuple):
     """Events, over all partitions."""
     cpu_seconds: float
     rss_mb: float
+    busy_seconds: float = 0.0
+    """CPU time of everything on the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,11 @@ class BacklogRun:
         return (self.samples[-1].cpu_seconds - self.samples[self.start].cpu_seconds) / self.events * 1e6
 
     @property
+    def busy_cores(self) -> float:
+        """Of the whole machine, on average: those of the consumers, the servers, and whatever else there was."""
+        return (self.samples[-1].busy_seconds - self.samples[self.start].busy_seconds) / self.seconds
+
+    @property
     def wall_us_per_event(self) -> float:
         """Wall-clock, in microseconds."""
         return self.seconds / self.events * 1e6
@@ -71,8 +80,11 @@ def consume_backlog(
     views: dict[str, str],
     processes: int = 1,
     advance: Callable[[int], None] = lambda _: None,
+    share: float = 1.0,
 ) -> BacklogRun:
     """Empty the database, then let processes of a new group read the topic until they have committed `target` events.
+
+    Once all have joined, each is held to a `share` of a core.
 
     Raises BenchError if a process ends, nothing moves for long, or events are rejected.
     """
@@ -85,7 +97,12 @@ def consume_backlog(
             )
             for number in range(processes)
         ]
-        run = _Watch(sandbox, topic, group, consumers).until(target, advance)
+
+        def hold() -> None:
+            for consumer in consumers:
+                running.enter_context(consumer.held_to(share))
+
+        run = _Watch(sandbox, topic, group, consumers, hold).until(target, advance)
     sandbox.check_dead_letters()
     if not sandbox.database.rows():
         raise BenchError("the consumer committed events without writing a row")
@@ -93,11 +110,19 @@ def consume_backlog(
 
 
 class _Watch:
-    def __init__(self, sandbox: Sandbox, topic: str, group: str, consumers: list[ConsumerProcess]) -> None:
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        topic: str,
+        group: str,
+        consumers: list[ConsumerProcess],
+        when_joined: Callable[[], None],
+    ) -> None:
         self._kafka = sandbox.kafka
         self._group = group
         self._partitions = sandbox.kafka.partitions(topic)
         self._consumers = consumers
+        self._when_joined = when_joined
         self._joined_at: float | None = None
         self._samples: list[Sample] = []
         self._moved_at = time.monotonic()
@@ -117,14 +142,22 @@ class _Watch:
     def _look(self) -> Sample:
         if self._joined_at is None and self._kafka.has_members(self._group, len(self._consumers)):
             self._joined_at = time.monotonic()
+            self._when_joined()
         committed = self._kafka.committed(self._group, self._partitions)
-        sample = Sample(time.monotonic(), committed, *total(consumer.usage() for consumer in self._consumers))
+        sample = Sample(
+            time.monotonic(), committed, *total(consumer.usage() for consumer in self._consumers), _busy_seconds()
+        )
         if not committed:
             self._samples.clear()
         elif not self._samples or committed > self._samples[-1].committed:
             self._moved_at = sample.at
         self._samples.append(sample)
         return sample
+
+
+def _busy_seconds() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times[:7]) - times.idle - times.iowait)  # what guests take is part of it already
 
 
 def start_of(samples: list[Sample], joined_at: float | None) -> int:
