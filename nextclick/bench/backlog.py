@@ -80,11 +80,8 @@ def consume_backlog(
     views: dict[str, str],
     processes: int = 1,
     advance: Callable[[int], None] = lambda _: None,
-    share: float = 1.0,
 ) -> BacklogRun:
     """Empty the database, then let processes of a new group read the topic until they have committed `target` events.
-
-    Once all have joined, each is held to a `share` of a core.
 
     Raises BenchError if a process ends, nothing moves for long, or events are rejected.
     """
@@ -97,12 +94,7 @@ def consume_backlog(
             )
             for number in range(processes)
         ]
-
-        def hold() -> None:
-            for consumer in consumers:
-                running.enter_context(consumer.held_to(share))
-
-        run = _Watch(sandbox, topic, group, consumers, hold).until(target, advance)
+        run = _Watch(sandbox, topic, group, consumers).until(target, advance)
     sandbox.check_dead_letters()
     if not sandbox.database.rows():
         raise BenchError("the consumer committed events without writing a row")
@@ -110,19 +102,11 @@ def consume_backlog(
 
 
 class _Watch:
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        topic: str,
-        group: str,
-        consumers: list[ConsumerProcess],
-        when_joined: Callable[[], None],
-    ) -> None:
+    def __init__(self, sandbox: Sandbox, topic: str, group: str, consumers: list[ConsumerProcess]) -> None:
         self._kafka = sandbox.kafka
         self._group = group
         self._partitions = sandbox.kafka.partitions(topic)
         self._consumers = consumers
-        self._when_joined = when_joined
         self._joined_at: float | None = None
         self._samples: list[Sample] = []
         self._moved_at = time.monotonic()
@@ -142,7 +126,6 @@ class _Watch:
     def _look(self) -> Sample:
         if self._joined_at is None and self._kafka.has_members(self._group, len(self._consumers)):
             self._joined_at = time.monotonic()
-            self._when_joined()
         committed = self._kafka.committed(self._group, self._partitions)
         sample = Sample(
             time.monotonic(), committed, *total(consumer.usage() for consumer in self._consumers), _busy_seconds()

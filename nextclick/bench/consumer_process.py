@@ -4,10 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -22,7 +20,6 @@ from nextclick.stack.ports import HOST
 from nextclick.stack.processes import tie_to_this_process
 
 _STOP_SECONDS = 15.0
-_TURN_SECONDS = 0.02
 
 
 class Usage(NamedTuple):
@@ -64,27 +61,6 @@ class ConsumerProcess:
             raise BenchError(f"the consumer ended with code {self._process.returncode}: {self.last_line()}")
         times = self._usage.cpu_times()
         return Usage(times.user + times.system, self._usage.memory_info().rss / 2**20)
-
-    @contextmanager
-    def held_to(self, share: float) -> Iterator[None]:
-        """Let it run for this share of the time, as on a slower core, until the end of the block."""
-        if share >= 1:
-            yield
-            return
-        ended = threading.Event()
-        thread = threading.Thread(target=self._take_turns, args=(share, ended))
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def _take_turns(self, share: float, ended: threading.Event) -> None:
-        while not ended.wait(share * _TURN_SECONDS):
-            self._process.send_signal(signal.SIGSTOP)
-            ended.wait((1 - share) * _TURN_SECONDS)
-            self._process.send_signal(signal.SIGCONT)
 
     def histogram(self, name: str) -> list[tuple[float, float]]:
         """Cumulative buckets (upper bound, count) of one of its metrics. Raises BenchError."""

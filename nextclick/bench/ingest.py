@@ -35,9 +35,6 @@ _FLOOR_EVENTS = 100_000
 _SEVERAL_SAMPLES = 3
 """How many times the events of a sample are given to several processes."""
 
-_CORES_OF_A_CONSUMER = 2.5
-"""Its own, what Redis and the broker do for it, and room to spare."""
-
 _JOINED_WITHIN_SECONDS = 60.0
 
 
@@ -93,10 +90,6 @@ class IngestBench:
         self._readings: dict[str, list[float]] = defaultdict(list)
         self._simulation = Simulation(seed=options.seed)
         self._sample = min(options.sample, workload.count)
-        cores = len(os.sched_getaffinity(0))
-        self._cores = cores
-        self._held_share = min(1.0, cores / (_CORES_OF_A_CONSUMER * options.processes))
-        """Of a core, to which consumers are held so that the cores last for all of them."""
 
     def execute(self) -> Measured:
         """Fill the topics, measure in turns, and then the two long runs."""
@@ -141,32 +134,20 @@ class IngestBench:
 
     def _one_and_several(self, title: str, suffix: str, topic: str, views: dict[str, str], number: str) -> BacklogRun:
         """One process, and then several, whose ratio thus is of the same minute."""
-        one, several = self._consume_alone_and_together(title, topic, views, number)
-        held = one, several
-        if self._held_share < 1:
-            held = self._consume_alone_and_together(title, topic, views, number, self._held_share)
+        processes = self._options.processes
+        one = self._consume(f"consumer, {title} {number}", topic, self._sample, views)
+        # The first to join works alone until the group deals its partitions again, up to a second: hence a longer run.
+        target = min(_SEVERAL_SAMPLES * self._sample, self._workload.count)
+        several = self._consume(f"{processes} consumers, {title} {number}", topic, target, views, processes)
         for name, value in (
             ("events_per_s", one.events_per_s),
             ("cpu_us_per_event", one.cpu_us_per_event),
             ("several_processes_events_per_s", several.events_per_s),
             ("process_ratio", several.events_per_s / one.events_per_s),
-            ("process_ratio_limit", self._cores / one.busy_cores),
-            ("process_ratio_while_cores_last", held[1].events_per_s / held[0].events_per_s),
+            ("process_ratio_limit", len(os.sched_getaffinity(0)) / one.busy_cores),
         ):
             self._readings[name + suffix].append(value)
         return one
-
-    def _consume_alone_and_together(
-        self, title: str, topic: str, views: dict[str, str], number: str, share: float = 1.0
-    ) -> tuple[BacklogRun, BacklogRun]:
-        processes = self._options.processes
-        title = title if share == 1 else f"{title}, {share:.2f} of a core each,"
-        sample = self._sample if share == 1 else self._sample // 2
-        alone = self._consume(f"consumer, {title} {number}", topic, sample, views, share=share)
-        # The first to join works alone until the group deals its partitions again, for up to 3 s: hence a longer run.
-        target = min(_SEVERAL_SAMPLES * sample, self._workload.count)
-        together = self._consume(f"{processes} consumers, {title} {number}", topic, target, views, processes, share)
-        return alone, together
 
     def _bare_kafka(self, topic: str, number: str) -> None:
         self._steps.begin(f"bare Kafka loop {number}")
@@ -197,11 +178,9 @@ class IngestBench:
         self._readings[f"cpu_us_at_length_{length}"].append(run.cpu_us_per_event)
         self._readings[f"wall_us_at_length_{length}"].append(run.wall_us_per_event)
 
-    def _consume(
-        self, title: str, topic: str, target: int, views: dict[str, str], processes: int = 1, share: float = 1.0
-    ) -> BacklogRun:
+    def _consume(self, title: str, topic: str, target: int, views: dict[str, str], processes: int = 1) -> BacklogRun:
         self._steps.begin(title, target)
-        return consume_backlog(self._sandbox, topic, target, views, processes, self._steps.advance, share)
+        return consume_backlog(self._sandbox, topic, target, views, processes, self._steps.advance)
 
     # --- freshness ---------------------------------------------------------------------------------------------------
 
@@ -236,7 +215,6 @@ class IngestBench:
             "sample": self._sample,
             "repeats": options.repeats,
             "processes": options.processes,
-            "held_share": round(self._held_share, 3),
             "rate": options.rate,
             "seconds": options.seconds,
             "length_events": options.length_events,

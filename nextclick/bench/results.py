@@ -47,7 +47,7 @@ def numbers(measured: Measured, machine: dict[str, Any], versions: dict[str, str
         **{
             f"two_{name}{suffix}": round(measured.median(f"{name}{suffix}"), 3)
             for suffix in ("", "_all_views")
-            for name in ("process_ratio", "process_ratio_limit", "process_ratio_while_cores_last")
+            for name in ("process_ratio", "process_ratio_limit")
         },
         "cost_by_session_length": _cost_by_length(measured),
         "rss_mb_start": memory["start_mb"],
@@ -85,8 +85,8 @@ def figures(result: dict[str, Any]) -> list[Figure]:
             f"Kafka {kafka:,.0f}/s, Redis {redis_all:,.0f}/s",
         ),
         _times_push(result),
-        *_processes(result, "sessions", ""),
-        *_processes(result, "all views", "_all_views"),
+        _processes(result, "sessions", ""),
+        _processes(result, "all views", "_all_views"),
         _lengths(result),
         _visible(result),
         _memory_figure(result),
@@ -118,24 +118,18 @@ def _times_push(result: dict[str, Any]) -> Figure:
     )
 
 
-def _processes(result: dict[str, Any], title: str, suffix: str) -> list[Figure]:
-    """As they are, and held to so much of a core that there is enough of them, unless there is anyway."""
-    processes, share = result["settings"]["processes"], result["settings"]["held_share"]
+def _processes(result: dict[str, Any], title: str, suffix: str) -> Figure:
+    """Missed only where the cores that one keeps busy, those of the servers too, are there for each."""
+    processes, required = result["settings"]["processes"], LEAST_PROCESS_RATIO / 2 * result["settings"]["processes"]
     ratio, limit = result[f"two_process_ratio{suffix}"], result[f"two_process_ratio_limit{suffix}"]
-    held, required = result[f"two_process_ratio_while_cores_last{suffix}"], LEAST_PROCESS_RATIO / 2 * processes
-    one = f"one: {result[f'events_per_s{suffix}']:,.0f} events/s"
-    free = Figure(
+    return Figure(
         f"{processes} processes, {title}",
         f"{ratio:.2f} × one",
-        f"{one}; these cores allow {limit:.2f} ×",
-        f"{required:.1f} ×" if share == 1 else f"{required:.1f} ×, while cores last",
-        ratio >= required or (False if share == 1 else None),
+        f"one: {result[f'events_per_s{suffix}']:,.0f} events/s; the cores allow {limit:.2f} ×",
+        f"{required:.1f} ×, while cores last",
+        ratio >= required or (None if limit < processes else False),
         True,
     )
-    if share == 1:
-        return [free]
-    name = f"{processes} processes, {title}, {share:.2f} of a core each"
-    return [free, Figure(name, f"{held:.2f} × one", "one, held likewise", f"{required:.1f} ×", held >= required, True)]
 
 
 def _lengths(result: dict[str, Any]) -> Figure:

@@ -161,6 +161,12 @@ def test_every_service_leads_to_pods_that_serve_its_ports(scenario: str) -> None
                 assert port["targetPort"] in named if is_gateway else named[port["targetPort"]] == port["port"]
 
 
+def test_a_mesh_is_told_which_ports_speak_grpc_and_can_balance_calls() -> None:
+    ports = [port for item in objects("minimal") if item["kind"] == "Service" for port in item["spec"]["ports"]]
+    assert [port["name"] == "grpc" for port in ports] == [port.get("appProtocol") == "grpc" for port in ports]
+    assert len([port for port in ports if port["name"] == "grpc"]) == 3
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_selectors_find_the_pods_of_their_own_component_only(scenario: str) -> None:
     pods = {component: pod["metadata"]["labels"] for component, pod in pod_templates(scenario)}

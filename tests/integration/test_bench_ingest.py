@@ -32,8 +32,6 @@ KEYS = {
     "two_process_ratio_all_views",
     "two_process_ratio_limit",
     "two_process_ratio_limit_all_views",
-    "two_process_ratio_while_cores_last",
-    "two_process_ratio_while_cores_last_all_views",
     "cost_by_session_length",
     "rss_mb_start",
     "rss_mb_end",
