@@ -35,6 +35,9 @@ _FLOOR_EVENTS = 100_000
 _SEVERAL_SAMPLES = 3
 """How many times the events of a sample are given to several processes."""
 
+_LENGTH_TURNS = 2
+"""How often in a round each session length is measured: their costs are compared, and machines have slow minutes."""
+
 _JOINED_WITHIN_SECONDS = 60.0
 
 
@@ -49,7 +52,7 @@ class Options:
     """Of each repeated measurement; the first ones of the backlog."""
     repeats: int = 3
     processes: int = 2
-    length_events: int = 200_000
+    length_events: int = 120_000
     push_events: int = 20_000
     rate: int = 2_000
     """Events a second of the paced run."""
@@ -98,8 +101,9 @@ class IngestBench:
         run = None
         for number in range(1, self._options.repeats + 1):
             run = self._measure_once(topic, f"{number}/{self._options.repeats}")
-            for length, length_topic in lengths.items():
-                self._measure_length(length, length_topic, number)
+            for _ in range(_LENGTH_TURNS):
+                for length, length_topic in lengths.items():
+                    self._measure_length(length, length_topic, number)
         if run is None or self._workload.count > self._sample:
             run = self._consume("the whole backlog", topic, self._workload.count, ALL_VIEWS)
         return Measured(self._workload, dict(self._readings), run, self._measure_freshness(), self._describe())
