@@ -52,7 +52,7 @@ class Options:
     """Of each repeated measurement; the first ones of the backlog."""
     repeats: int = 3
     processes: int = 2
-    length_events: int = 120_000
+    length_events: int = 200_000
     push_events: int = 20_000
     rate: int = 2_000
     """Events a second of the paced run."""

@@ -30,7 +30,7 @@ def ingest(
     processes: int = typer.Option(2, min=2, help="Consumers that share the work, against one."),
     rate: int = typer.Option(2000, min=1, help="Events a second while freshness is measured."),
     seconds: float = typer.Option(20.0, min=1.0, help="How long freshness is measured."),
-    length_events: int = typer.Option(120_000, min=100, help="Events of each session length."),
+    length_events: int = typer.Option(200_000, min=100, help="Events of each session length."),
     push_events: int = typer.Option(20_000, min=100, help="Events of the comparison with FeatureStore.push."),
     seed: int = typer.Option(4, help="Of the simulator."),
     check: bool = typer.Option(False, "--check", help="Exit with 1 if a ratio (not a time) misses its target."),
