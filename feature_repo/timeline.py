@@ -53,6 +53,8 @@ class Timeline(ABC):
         self._bodies = [b""] * self.lists
         """The view's lists: their entries one after the other, without the message around them."""
         self._length = 0
+        """Entries in each of them, which may be more than `limit` until they are asked for: to drop an entry moves all
+        that come after it, whether one goes or many."""
         self._newest_ms = -1
         self._sorted: SortedEvents | None = None
         """All events, in place of the three above, once one came that was not the newest."""
@@ -72,7 +74,7 @@ class Timeline(ABC):
         return timeline
 
     def __len__(self) -> int:
-        return self._length if self._sorted is None else len(self._sorted)
+        return min(self._length, self.limit) if self._sorted is None else len(self._sorted)
 
     @property
     def timestamp_ms(self) -> int:
@@ -89,10 +91,9 @@ class Timeline(ABC):
         if self._sorted is None:
             bodies, timestamp_ms = self._bodies, event.timestamp_ms
             if timestamp_ms > self._newest_ms and entries[EVENT_IDS] not in bodies[EVENT_IDS]:
-                if self._length == self.limit:
-                    bodies = _without_oldest(bodies)
-                else:
-                    self._length += 1
+                if self._length == 2 * self.limit:
+                    bodies = self._within_limit()
+                self._length += 1
                 self._bodies = list(map(add, bodies, entries))
                 self._newest_ms = timestamp_ms
                 self.dirty = True
@@ -104,7 +105,19 @@ class Timeline(ABC):
 
     def _encoded_lists(self) -> list[bytes]:
         """Values of the view's lists, as the online store keeps them."""
-        return wire_values.lists(self._bodies, TIMES) if self._sorted is None else self._sorted.encoded()
+        return wire_values.lists(self._within_limit(), TIMES) if self._sorted is None else self._sorted.encoded()
+
+    def _within_limit(self) -> list[bytes]:
+        """The bodies, after the oldest entries beyond the limit have gone."""
+        if (extra := self._length - self.limit) > 0:
+            self._bodies = [
+                body[
+                    wire_values.varints_size(body, extra) if place == TIMES else wire_values.entries_size(body, extra) :
+                ]
+                for place, body in enumerate(self._bodies)
+            ]
+            self._length = self.limit
+        return self._bodies
 
     @abstractmethod
     def encoded(self) -> list[bytes]:
@@ -169,10 +182,3 @@ class UserTimeline(Timeline):
     def encoded(self) -> list[bytes]:
         """Values in the order of the view's features, then the row's time, as the online store keeps them."""
         return [*self._encoded_lists(), wire_values.timestamp(self.timestamp_ms)]
-
-
-def _without_oldest(bodies: Sequence[bytes]) -> list[bytes]:
-    return [
-        body[wire_values.first_varint_size(body) if place == TIMES else wire_values.first_entry_size(body) :]
-        for place, body in enumerate(bodies)
-    ]

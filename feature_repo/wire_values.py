@@ -122,15 +122,26 @@ def _inner(message: bytes, heads: Sequence[bytes]) -> bytes | None:
     return message[len(head) :] if len(head) + inside == size and message.startswith(head) else None
 
 
-def first_entry_size(body: bytes) -> int:
-    """Bytes of the first entry of a string list's body."""
-    size, start = _read_varint(body, 1)
-    return start + size
+def entries_size(body: bytes, count: int) -> int:
+    """Bytes of the first entries of a string list's body."""
+    at = 0
+    for _ in range(count):
+        if (size := body[at + 1]) < 128:
+            at += 2 + size
+        else:
+            size, start = _read_varint(body, at + 1)
+            at = start + size
+    return at
 
 
-def first_varint_size(body: bytes) -> int:
-    """Bytes of the first number."""
-    return _read_varint(body, 0)[1]
+def varints_size(body: bytes, count: int) -> int:
+    """Bytes of the first numbers."""
+    at = 0
+    for _ in range(count):
+        while body[at] > 127:
+            at += 1
+        at += 1
+    return at
 
 
 def last_varint(body: bytes) -> int:

@@ -1,9 +1,20 @@
-"""A progress bar for work that reports what is done of how much."""
+"""Shows how far work is: a bar for one piece of it, or a bar for each of its steps."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from nextclick.report import console
 
@@ -29,3 +40,67 @@ def progress_bar(title: str) -> Iterator[Advance]:
             bars.update(task, completed=done, total=total, note=note)
 
         yield advance
+
+
+class Steps:
+    """Work of several steps, one after the other, tells here how far it is; this base class shows nothing."""
+
+    def begin(self, title: str, total: int | None = None) -> None:
+        """A new step; `total` is None while its length is not known."""
+
+    def advance(self, completed: int) -> None:
+        """So much of the step's total is done."""
+
+    def note(self, text: str) -> None:
+        """What is going on, in a few words."""
+
+
+class StepBars(Steps):
+    """On a terminal a bar for each step, which stays with the time that it took; elsewhere a line as each begins."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+        self._progress.stop()
+
+    def begin(self, title: str, total: int | None = None) -> None:
+        self._finish()
+        self._task = self._progress.add_task(title, total=total, note="")
+        if self._progress.disable:
+            seconds = f"{time.monotonic() - self._began:6.1f} s"
+            console.print(f"{seconds}  {title}", highlight=False, markup=False, soft_wrap=True)
+
+    def advance(self, completed: int) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=completed)
+
+    def note(self, text: str) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, note=text)
+
+    def _finish(self) -> None:
+        if self._task is None:
+            return
+        task = next(task for task in self._progress.tasks if task.id == self._task)
+        done = task.completed or 1
+        self._progress.update(self._task, total=done, completed=done, refresh=True)
+        self._progress.stop_task(self._task)

@@ -10,9 +10,20 @@ from rich.console import Console
 
 console = Console()
 
+
+def _leave_standard_output_to_json(path: Path | None) -> Path | None:
+    console.stderr = str(path) == "-"
+    return path
+
+
 JsonOption = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Also write the numbers to FILE as JSON (`-`: standard output)."),
+    typer.Option(
+        "--json",
+        metavar="FILE",
+        help="Also write the numbers to FILE as JSON (`-`: standard output, and all else to standard error).",
+        callback=_leave_standard_output_to_json,
+    ),
 ]
 
 

@@ -6,7 +6,7 @@ left out, and the offsets are asked for every 100 ms, so both ends are late by t
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -80,6 +80,7 @@ def consume_backlog(
     views: dict[str, str],
     processes: int = 1,
     advance: Callable[[int], None] = lambda _: None,
+    launcher: Sequence[str] = (),
 ) -> BacklogRun:
     """Empty the database, then let processes of a new group read the topic until they have committed `target` events.
 
@@ -90,7 +91,9 @@ def consume_backlog(
     with ExitStack() as running:
         consumers = [
             running.enter_context(
-                ConsumerProcess(sandbox.variables(topic, group, **views), sandbox.folder / f"{group}-{number}.log")
+                ConsumerProcess(
+                    sandbox.variables(topic, group, **views), sandbox.folder / f"{group}-{number}.log", launcher
+                )
             )
             for number in range(processes)
         ]

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -30,14 +30,17 @@ class Usage(NamedTuple):
 
 
 class ConsumerProcess:
-    """Runs until the end of the block, where it leaves its group in an orderly way."""
+    """Runs until the end of the block, where it leaves its group in an orderly way.
 
-    def __init__(self, variables: dict[str, str], log: Path) -> None:
+    A `launcher` is a command that starts it, given as its arguments, and becomes it (`taskset -c 0`).
+    """
+
+    def __init__(self, variables: dict[str, str], log: Path, launcher: Sequence[str] = ()) -> None:
         self._log = log
         self._metrics_port = variables["METRICS_PORT"]
         with log.open("wb") as file, interrupted_after(self.stop):
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "streaming", "consumer"],
+                [*launcher, sys.executable, "-m", "streaming", "consumer"],
                 env=child_environment(variables),
                 stdin=subprocess.DEVNULL,
                 stdout=file,

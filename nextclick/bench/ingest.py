@@ -22,7 +22,7 @@ from nextclick.bench.producing import fill
 from nextclick.bench.sandbox import ALL_VIEWS, SESSIONS_ONLY, Sandbox
 from nextclick.bench.simulator import Simulation, sessions_of_length
 from nextclick.bench.workload import Workload, open_workload
-from nextclick.demo.pipeline import Steps
+from nextclick.progress import Steps
 from nextclick.stack.addresses import KAFKA, REDIS, apply_to_environment
 from nextclick.stack.ports import choose_ports
 from streaming.settings import StreamingSettings
@@ -59,6 +59,8 @@ class Options:
     seconds: float = 20.0
     """Of the paced run."""
     seed: int = 4
+    launcher: tuple[str, ...] = ()
+    """Command that starts each consumer, given as its arguments, and becomes it."""
 
 
 @dataclass(slots=True)
@@ -184,7 +186,8 @@ class IngestBench:
 
     def _consume(self, title: str, topic: str, target: int, views: dict[str, str], processes: int = 1) -> BacklogRun:
         self._steps.begin(title, target)
-        return consume_backlog(self._sandbox, topic, target, views, processes, self._steps.advance)
+        launcher = self._options.launcher
+        return consume_backlog(self._sandbox, topic, target, views, processes, self._steps.advance, launcher)
 
     # --- freshness ---------------------------------------------------------------------------------------------------
 
@@ -196,7 +199,7 @@ class IngestBench:
         topic, group = sandbox.kafka.topic("paced", self._partitions), sandbox.kafka.group()
         port = str(choose_ports(sandbox.folder / "ports.json", ["metrics"])["metrics"])
         variables = sandbox.variables(topic, group, **ALL_VIEWS) | {"METRICS_PORT": port}
-        with ConsumerProcess(variables, sandbox.folder / f"{group}.log") as consumer:
+        with ConsumerProcess(variables, sandbox.folder / f"{group}.log", options.launcher) as consumer:
             self._wait_until_joined(group, consumer)
             freshness = measure_freshness(sandbox.settings(topic), pace, consumer, self._steps.advance)
         sandbox.check_dead_letters()
@@ -224,6 +227,7 @@ class IngestBench:
             "length_events": options.length_events,
             "push_events": options.push_events,
             "seed": options.seed,
+            "launcher": list(options.launcher),
         }
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from feature_repo.schema import EVENTS_TOPIC, Event
 from nextclick.demo.split import Split, label, split_newest
+from nextclick.progress import Steps
 from nextclick.stack.addresses import KAFKA, REDIS, TRITON, apply_to_environment
 from nextclick.stack.client import SupervisorClient
 from nextclick.stack.settings import StackSettings
@@ -27,19 +28,6 @@ APPLICATIONS = (*READERS, "serve")
 
 NEWEST_EVENT_AGE_MS = 60_000
 """The data is moved in time so that its newest event is this old when the replay is prepared."""
-
-
-class Steps:
-    """Where progress is shown. The command line draws bars; this base class is silent."""
-
-    def begin(self, title: str, total: int | None = None) -> None:
-        """A new step; `total` is None while its length is not known."""
-
-    def advance(self, completed: int) -> None:
-        """So much of the step's total is done."""
-
-    def note(self, text: str) -> None:
-        """What is going on, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)

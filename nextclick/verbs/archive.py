@@ -88,8 +88,7 @@ def compact(
         with _erased_rows_dropped(settings) as keep, progress_bar("merging files") as progress:
             dates = compact(folder, options, keep, progress)
     write_json(json_file, {"dry_run": dry_run, "dates": [_plain(of_date) for of_date in dates]})
-    if str(json_file) != "-":
-        _print(dates, dry_run)
+    _print(dates, dry_run)
 
 
 @contextmanager

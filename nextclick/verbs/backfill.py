@@ -49,8 +49,6 @@ def run(
     seconds = time.monotonic() - started
     rate = result.folded / seconds
     write_json(json_file, {**asdict(result), "seconds": seconds, "events_per_s": rate})
-    if str(json_file) == "-":
-        return
     table = Table("partitions", "new", "known", "erased", "seconds", "events/s", box=None, pad_edge=False)
     counts = (result.partitions, result.new, result.repeated, result.erased)
     table.add_row(*(f"{count:,}" for count in counts), f"{seconds:.1f}", f"{rate:,.0f}")

@@ -1,11 +1,15 @@
 """`nextclick bench`: measure the platform on this machine, each figure beside its floor."""
 
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import typer
 from rich.table import Table
 
+from feature_repo.errors import NextclickError
+from nextclick.progress import StepBars
 from nextclick.report import JsonOption, console, write_json
 
 commands = typer.Typer(help="Measure the platform on this machine.", no_args_is_help=True)
@@ -33,6 +37,12 @@ def ingest(
     length_events: int = typer.Option(200_000, min=100, help="Events of each session length."),
     push_events: int = typer.Option(20_000, min=100, help="Events of the comparison with FeatureStore.push."),
     seed: int = typer.Option(4, help="Of the simulator."),
+    launcher: str = typer.Option(
+        "",
+        metavar="COMMAND",
+        help="Starts each consumer and becomes it: 'systemd-run --scope -q -p CPUQuota=40%' holds it to a share of a "
+        "core, so that cores last for several.",
+    ),
     check: bool = typer.Option(False, "--check", help="Exit with 1 if a ratio (not a time) misses its target."),
     plot: Path | None = typer.Option(None, metavar="FILE", help="Draw throughput and freshness: .svg or .png."),
     json_file: JsonOption = None,
@@ -50,7 +60,6 @@ def ingest(
     from nextclick.bench.plot import check_suffix, draw
     from nextclick.bench.results import numbers
     from nextclick.bench.sandbox import Sandbox
-    from nextclick.verbs.demo import Bars
 
     check_suffix(plot)
     machine = describe_machine()
@@ -59,9 +68,20 @@ def ingest(
         return numbers(measured, machine, describe_versions(sandbox.database.client))
 
     options = Options(
-        dataset, path, events, sample, repeats, processes, length_events, push_events, rate, seconds, seed
+        dataset,
+        path,
+        events,
+        sample,
+        repeats,
+        processes,
+        length_events,
+        push_events,
+        rate,
+        seconds,
+        seed,
+        _words(launcher),
     )
-    with Bars() as bars:
+    with StepBars() as bars:
         result = run_ingest(options, bars, judge)
     print_result(result)
     write_json(json_file, result)
@@ -69,6 +89,16 @@ def ingest(
         draw(result, plot)
     if check and missed_ratios(result):
         raise typer.Exit(1)
+
+
+def _words(command: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError as error:
+        raise NextclickError(f"--launcher {command!r}: {error}") from error
+    if words and not shutil.which(words[0]):
+        raise NextclickError(f"--launcher: there is no command {words[0]!r}")
+    return words
 
 
 def print_result(result: dict[str, Any]) -> None:
@@ -80,12 +110,14 @@ def print_result(result: dict[str, Any]) -> None:
     console.print(table)
     machine, settings, spreads = result["machine"], result["settings"], result["spreads"]
     cpu = " / ".join(f"{spreads[name]['median']:.0f}" for name in ("cpu_us_per_event", "cpu_us_per_event_all_views"))
-    lines = (
+    lines: tuple[str, ...] = (
         f"{result['dataset']['name']}, {result['events']:,} events; medians of {settings['repeats']} rounds of "
         f"{settings['sample']:,} events; CPU of a consumer {cpu} µs an event (sessions / all views).",
         f"{machine['cores']} cores of {machine['cpu']}, {machine['ram_gib']} GiB: broker, Redis, consumers and this "
         f"program share them. Load before the run: {machine['load_before']}.",
     )
+    if launcher := settings["launcher"]:
+        lines = (*lines, f"Each consumer was started by: {shlex.join(launcher)}")
     for line in lines:
         console.print(line, highlight=False, markup=False)
 

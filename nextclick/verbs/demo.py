@@ -5,14 +5,13 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from nextclick.demo.pipeline import Options, Steps, run_demo
+from nextclick.demo.pipeline import Options, run_demo
+from nextclick.progress import StepBars
 from nextclick.report import JsonOption, console, write_json
 
 
@@ -33,57 +32,11 @@ def run(
     Example: `nextclick demo --json demo.json`
     """
     began = time.monotonic()
-    with Bars() as bars:
+    with StepBars() as bars:
         result = run_demo(Options(dataset, path, limit, replay_events, recipe), bars)
     result["seconds"] = round(time.monotonic() - began, 1)
     print_result(result)
     write_json(json_file, result)
-
-
-class Bars(Steps):
-    """One progress bar a step; those that are done stay with the time they took."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
-            console=console,
-        )
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self._finish()
-        self._progress.stop()
-
-    def begin(self, title: str, total: int | None = None) -> None:
-        self._finish()
-        self._task = self._progress.add_task(title, total=total, note="")
-
-    def advance(self, completed: int) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, completed=completed)
-
-    def note(self, text: str) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, note=text)
-
-    def _finish(self) -> None:
-        if self._task is None:
-            return
-        task = next(task for task in self._progress.tasks if task.id == self._task)
-        done = task.completed or 1
-        self._progress.update(self._task, total=done, completed=done, refresh=True)
-        self._progress.stop_task(self._task)
 
 
 def print_result(result: dict[str, Any]) -> None:

@@ -66,8 +66,7 @@ def list_letters(
     letters = sorted((letter for some in newest.values() for letter in some), key=lambda letter: letter.timestamp_ms)
     shown = letters[-limit:]
     write_json(json_file, {"reasons": dict(counts), "letters": [_plain(letter) for letter in shown]})
-    if str(json_file) != "-":
-        _print_list(shown, counts)
+    _print_list(shown, counts)
 
 
 @commands.command("show")
@@ -93,8 +92,7 @@ def show_letter(
         _save(letter.value or b"", raw)
         return
     write_json(json_file, _plain(letter))
-    if str(json_file) != "-":
-        _print_letter(letter)
+    _print_letter(letter)
 
 
 @commands.command("replay")
@@ -125,8 +123,7 @@ def replay_letters(
     with _progress("replaying") as progress:
         result = replay(settings, options, progress)
     write_json(json_file, {"dry_run": dry_run, **_counts(result)})
-    if str(json_file) != "-":
-        _print_result(result, dry_run)
+    _print_result(result, dry_run)
 
 
 def _settings() -> "StreamingSettings":

@@ -51,8 +51,7 @@ def run(
     remains = find_remains(settings, user_id)
     runs = len([*settings.runs_path.glob("*/sessions.npz")])
     write_json(json_file, _numbers(person, erased, remains, runs))
-    if str(json_file) != "-":
-        _print(person, erased, remains, runs)
+    _print(person, erased, remains, runs)
     if erased and not erased.is_complete:
         raise NextclickError("the person came back while being erased: is every consumer up to date? Run it again")
 

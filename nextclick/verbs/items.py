@@ -92,8 +92,7 @@ def show(item_id: IdArgument, json_file: JsonOption = None) -> None:
         )
     state = "available" if not unavailable else "unavailable" if item else "deleted"
     write_json(json_file, {"item_id": item_id, "state": state, "item": asdict(item) if item else None})
-    if str(json_file) != "-":
-        _print_item(item_id, state, item)
+    _print_item(item_id, state, item)
 
 
 @commands.command()
@@ -131,8 +130,7 @@ def _settings() -> "StreamingSettings":
 
 def _report(json_file: Path | None, numbers: dict[str, Any], words: str) -> None:
     write_json(json_file, numbers)
-    if str(json_file) != "-":
-        console.print(words, highlight=False, markup=False, soft_wrap=True)
+    console.print(words, highlight=False, markup=False, soft_wrap=True)
 
 
 async def _read(item_id: str) -> "tuple[Item | None, bool]":

@@ -45,8 +45,7 @@ def run(
         from google.protobuf.json_format import MessageToDict
 
         write_json(json_file, MessageToDict(response, preserving_proto_field_name=True))
-    if str(json_file) != "-":
-        _print(response)
+    _print(response)
 
 
 def _request(

@@ -14,10 +14,7 @@ def run(json_file: JsonOption = None) -> None:
     """
     from nextclick.stack.local import status
 
-    rows = status()
-    if json_file is not None:
-        write_json(json_file, {row.name: _plain(row) for row in rows})
-        return
+    write_json(json_file, {row.name: _plain(row) for row in status()})
     print_status()
 
 

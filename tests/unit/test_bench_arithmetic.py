@@ -82,6 +82,14 @@ def test_url_of_another_database(url: str, expected: str) -> None:
     assert with_database(url, 7) == expected
 
 
+_COSTS = {
+    "5": {"cpu_us": 10.0, "wall_us": 20.0},
+    "50": {"cpu_us": 12.0, "wall_us": 22.0},
+    "500": {"cpu_us": 11.0, "wall_us": 21.0},
+}
+_MISSED = {"cpu_us": 1.6, "wall_us": 1.0}
+
+
 def _result(**changes: Any) -> dict[str, Any]:
     """Of a machine where every target is met."""
     result = {
@@ -95,17 +103,12 @@ def _result(**changes: Any) -> dict[str, Any]:
         "two_process_ratio_all_views": 1.65,
         "two_process_ratio_limit": 2.4,
         "two_process_ratio_limit_all_views": 2.3,
-        "cost_by_session_length": {
-            "5": {"cpu_us": 10.0, "wall_us": 20.0},
-            "50": {"cpu_us": 12.0, "wall_us": 22.0},
-            "500": {"cpu_us": 11.0, "wall_us": 21.0},
-            "ratio": {"cpu_us": 1.2, "wall_us": 1.1},
-        },
+        "cost_by_session_length": {**_COSTS, "ratio": {"cpu_us": 1.2, "wall_us": 1.1}},
         "rss_mb_start": 100.0,
         "rss_mb_end": 110.0,
         "events": 1_000_000,
         "machine": {"cores": 4},
-        "settings": {"processes": 2, "rate": 2000},
+        "settings": {"processes": 2, "rate": 2000, "length_events": 200_000},
         "spreads": {
             "bare_redis_all_views_events_per_s": {"median": 50_000.0},
             "write_alone_events_per_s": {"median": 9_000.0},
@@ -132,10 +135,7 @@ def test_all_met() -> None:
         ("2 processes, all views", {"two_process_ratio_all_views": 1.5}),
         (
             "cost",
-            {
-                "cost_by_session_length": _result()["cost_by_session_length"]
-                | {"ratio": {"cpu_us": 1.6, "wall_us": 1.0}}
-            },
+            {"cost_by_session_length": {**_COSTS, "ratio": _MISSED}},
         ),
         ("event → visible", {"freshness_ms": {"p50": 1.0, "p90": 2.0, "p99": 100.0}}),
         ("memory over 1,000,000 events", {"rss_mb_end": 126.0}),
@@ -157,6 +157,8 @@ def test_nothing_is_said_without_cores_or_events_enough() -> None:
     judged = _judge(_result(two_process_ratio=1.1, two_process_ratio_limit=1.5, events=100_000, rss_mb_end=200.0))
     assert judged["2 processes, sessions"] is None
     assert judged["memory over 100,000 events"] is None
+    short = {"processes": 2, "rate": 2000, "length_events": 1000}
+    assert _judge(_result(settings=short, cost_by_session_length={**_COSTS, "ratio": _MISSED}))["cost"] is None
 
 
 def test_check_fails_over_ratios_only() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_repo.redis_layout import ViewLayout
-from feature_repo.schema import MAX_HISTORY_LENGTH, Event, EventType
+from feature_repo.schema import MAX_HISTORY_LENGTH, MAX_SESSION_LENGTH, Event, EventType
 from feature_repo.session import fold
 from feature_repo.timeline import SessionTimeline, Timeline, UserTimeline
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY, Row, history_from_row, session_to_row
@@ -88,6 +88,24 @@ def test_a_stored_timeline_takes_newer_events_as_if_it_had_never_left(
         assert len(stored) == len(kept)
         assert stored.timestamp_ms == kept.timestamp_ms
     assert stored.encoded() == kept.encoded()
+
+
+@given(st.integers(0, 2 * MAX_SESSION_LENGTH + 20), st.data())
+def test_it_does_not_matter_how_often_a_full_timeline_is_asked_for(extra: int, data: st.DataObject) -> None:
+    often, once = SessionTimeline("s"), SessionTimeline("s")
+    length = MAX_SESSION_LENGTH + extra
+    event_ids = [f"{number}" for number in range(length)]
+    times = list(range(1, length + 1))
+    # Perhaps one that has gone already, with its own time or as if it came now; perhaps one that is still there.
+    for _ in range(2):
+        event_ids.append(f"{data.draw(st.integers(0, length))}")
+        times.append(data.draw(st.integers(1, 2 * length)))
+    for event_id, timestamp_ms in zip(event_ids, times, strict=True):
+        event = Event(event_id, EventType.VIEW, "s", f"item-{event_id}", timestamp_ms)
+        assert often.add(event) == once.add(event)
+        often.encoded()
+        assert len(often) == len(once) <= MAX_SESSION_LENGTH
+    assert often.encoded() == once.encoded()
 
 
 @given(st.integers(1, MAX_HISTORY_LENGTH), st.data())

@@ -18,7 +18,8 @@ def test_strings(texts: list[str]) -> None:
     body = b"".join(pieces)
     assert wire_values.string_list(body) == encode_value(FeatureType.STRING_LIST, texts)
     assert wire_values.string_list_body(wire_values.string_list(body)) == body
-    assert not texts or wire_values.first_entry_size(body) == len(pieces[0])
+    for count in range(len(pieces) + 1):
+        assert wire_values.entries_size(body, count) == len(b"".join(pieces[:count]))
     assert [wire_values.string(text) for text in texts] == [encode_value(FeatureType.STRING, text) for text in texts]
     assert wire_values.string(None) == encode_value(FeatureType.STRING, None)
     assert [wire_values.string_text(wire_values.string(text)) for text in texts] == texts
@@ -31,7 +32,8 @@ def test_whole_numbers(values: list[int]) -> None:
     assert wire_values.int64_list(body) == encode_value(FeatureType.INT64_LIST, values)
     assert wire_values.int64_list_body(wire_values.int64_list(body)) == body
     assert wire_values.count_varints(body) == len(values)
-    assert wire_values.first_varint_size(body) == len(pieces[0])
+    for count in range(len(pieces) + 1):
+        assert wire_values.varints_size(body, count) == len(b"".join(pieces[:count]))
     assert wire_values.last_varint(body) == values[-1]
     assert [wire_values.int64(value) for value in values] == [encode_value(FeatureType.INT64, v) for v in values]
     assert [wire_values.int64_number(wire_values.int64(value)) for value in values] == values
