@@ -91,6 +91,6 @@ $(UV):
 
 $(INSTALLED): requirements.lock pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python 3.11 .venv
-	$(UV) pip sync --quiet --require-hashes requirements.lock
-	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(INSTALLED)
