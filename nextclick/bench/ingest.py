@@ -149,6 +149,7 @@ class IngestBench:
             ("events_per_s", one.events_per_s),
             ("cpu_us_per_event", one.cpu_us_per_event),
             ("several_processes_events_per_s", several.events_per_s),
+            ("several_processes_cpu_us_per_event", several.cpu_us_per_event),
             ("process_ratio", several.events_per_s / one.events_per_s),
             ("process_ratio_limit", len(os.sched_getaffinity(0)) / one.busy_cores),
         ):

@@ -133,7 +133,8 @@ def test_a_span_of_time_in_the_command_line(
     answer = CliRunner().invoke(commands, ["backfill", *span], catch_exceptions=False)
     assert answer.exit_code == 0, answer.output
     within = [event for event in events if since <= event.timestamp_ms < until]
-    numbers = json.loads(answer.output)
+    numbers = json.loads(answer.stdout)
+    assert "events/s" in answer.stderr  # the table, for people
     assert numbers["new"] + numbers["repeated"] == len(within)
     writer = OnlineStoreWriter(settings)
     for session_id in {event.session_id for event in within}:

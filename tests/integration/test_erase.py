@@ -227,7 +227,7 @@ def test_the_command_line_looks_asks_and_erases(settings: StreamingSettings, mon
     def run(*arguments: str) -> Any:
         answer = CliRunner().invoke(commands, ["erase", "--user", ALICE, *arguments], catch_exceptions=False)
         assert answer.exit_code == 0, answer.output
-        return json.loads(answer.output)
+        return json.loads(answer.stdout)
 
     before = _everything(settings)
     found = run("--dry-run", "--json", "-")
