@@ -33,6 +33,9 @@ _CHUNK = 1000
 
 _RECEIVED_BYTES = 1 << 16
 
+REWRITES_KEY = f"{PROJECT}:rewrites"
+"""Counts commits of those that fold old events, beside whom a consumer may remember rows that it has not written."""
+
 
 class Begun(NamedTuple):
     """What is read before a batch is folded."""
@@ -42,6 +45,8 @@ class Begun(NamedTuple):
     rows: list[Encoded | None]
     shared: list[tuple[int, Encoded | None]]
     """Rows with their revision, as `read_revised`."""
+    rewrites: int = 0
+    """Changes whenever somebody rewrote rows without moving a position on, so that what is remembered may be old."""
 
 
 class RedisRows:
@@ -93,14 +98,15 @@ class RedisRows:
         commands = Commands()
         commands.add(("UNWATCH",))
         commands.add(("WATCH", *keys))
-        commands.add(("MGET", *keys))
+        commands.add(("MGET", *keys, REWRITES_KEY))
         commands.read(wanted)
         commands.read_revised(shared)
-        _, _, positions, *rows = self._run(commands)
+        _, _, (*positions, rewrites), *rows = self._run(commands)
         return Begun(
             [int(position or 0) for position in positions],
             [_row_or_none(reply) for reply in rows[: len(wanted)]],
             [_revised(reply) for reply in rows[len(wanted) :]],
+            int(rewrites or 0),
         )
 
     def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()) -> bool:
@@ -111,9 +117,16 @@ class RedisRows:
         return self.send_commit(positions, rows, also)()
 
     def send_commit(
-        self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()
+        self,
+        positions: Mapping[str, int],
+        rows: Sequence[EncodedRow],
+        also: Sequence[Command] = (),
+        is_rewrite: bool = False,
     ) -> Callable[[], bool]:
-        """As `commit`; what this returns waits for the answer. Call it once, and such calls in the order of sending."""
+        """As `commit`; what this returns waits for the answer. Call it once, and such calls in the order of sending.
+
+        With `is_rewrite`, all who remember rows are told by `Begun.rewrites` that these may be others now.
+        """
         commands = Commands()
         commands.add(("MULTI",))
         commands.write(rows)
@@ -121,6 +134,8 @@ class RedisRows:
             commands.add(command)
         for partition, position in positions.items():
             commands.add(("SET", _position_key(partition), position))
+        if is_rewrite:
+            commands.add(("INCR", REWRITES_KEY))
         commands.add(("EXEC",))
         sent = self._send(commands)
 

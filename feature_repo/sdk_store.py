@@ -32,6 +32,7 @@ class SdkRows:
         self._feature_views = {view.name: store.get_feature_view(view.name) for view in VIEWS}
 
         self._positions: dict[str, int] = {}
+        self._rewritten = 0
 
     def write(self, rows: Sequence[EncodedRow]) -> None:
         """Insert or replace. At most one row of a key."""
@@ -88,12 +89,15 @@ class SdkRows:
     def begin(self, partitions: Sequence[str], wanted: Wanted, shared: Wanted = ()) -> Begun:
         """As RedisRows; positions live as long as this object, so a crash may count popularity twice."""
         positions = [self._positions.get(partition, 0) for partition in partitions]
-        return Begun(positions, self.read(wanted), self.read_revised(shared))
+        return Begun(positions, self.read(wanted), self.read_revised(shared), self._rewritten)
 
-    def send_commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow]) -> Callable[[], bool]:
+    def send_commit(
+        self, positions: Mapping[str, int], rows: Sequence[EncodedRow], *, is_rewrite: bool
+    ) -> Callable[[], bool]:
         """As RedisRows, for the one process that may write to the file."""
         self.write(rows)
         self._positions |= positions
+        self._rewritten += is_rewrite
         return lambda: True
 
     def read_revised(self, wanted: Wanted) -> list[tuple[int, Encoded | None]]:

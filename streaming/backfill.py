@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
+from kafka import KafkaConsumer, TopicPartition
 
 from feature_repo.archive_folder import ArchiveFolder, open_archive
 from feature_repo.archive_names import ArchiveFile
@@ -14,7 +15,9 @@ from feature_repo.errors import ArchiveError
 from feature_repo.schema import Event, EventType
 from streaming.erasures import Erasures
 from streaming.folding import OnlineFold, PartitionBatch
+from streaming.kafka_connection import kafka_options
 from streaming.settings import StreamingSettings
+from streaming.topics import ensure_topics
 
 COLUMNS = ("event_id", "event_type", "session_id", "item_id", "timestamp_ms", "user_id")
 
@@ -54,6 +57,11 @@ class Times:
     since: int | None = None
     until: int | None = None
 
+    @property
+    def are_all(self) -> bool:
+        """Whether there is no limit."""
+        return self.since is None and self.until is None
+
     def covers(self, file: ArchiveFile) -> bool:
         """Whether a file may hold such events."""
         midnight_ms = int(datetime.combine(file.event_date, datetime.min.time(), UTC).timestamp() * 1000)
@@ -70,6 +78,9 @@ def backfill(
 ) -> Backfilled:
     """Fold archived events of these times into the store; what it holds already changes nothing.
 
+    Of some times, what the consumer has yet to come to is left to it: popular items take each offset once, in order, so
+    that events before those folded here would never be counted.
+
     Raises ArchiveError, OnlineStoreError and KafkaUnavailableError; it may then be run again.
     """
     folder = open_archive(settings.archive_path)
@@ -81,10 +92,12 @@ def backfill(
     partitions = _partitions(files)
     total = sum(_span(of_partition) for of_partition in partitions)
     passed = 0
-    with closing(OnlineFold(settings)) as fold, closing(Erasures(settings)) as erasures:
+    yet_to_come = {} if times.are_all else _yet_to_come(settings)
+    with closing(OnlineFold(settings, rewrites=True)) as fold, closing(Erasures(settings)) as erasures:
         for of_partition in partitions:
             first = min(file.offsets.first for file in of_partition)
-            for batch in _batches(folder, of_partition, times, batch_size):
+            until = yet_to_come.get(of_partition[0].offsets.source)
+            for batch in _batches(folder, of_partition, times, until, batch_size):
                 if erasures.refresh(max_age_seconds=1.0):
                     fold.forget_all()
                 _apply(fold, erasures, batch, result)
@@ -107,18 +120,38 @@ def _span(files: Sequence[ArchiveFile]) -> int:
     return max(file.offsets.end for file in files) - min(file.offsets.first for file in files)
 
 
-def _batches(folder: ArchiveFolder, files: Sequence[ArchiveFile], times: Times, size: int) -> Iterator[PartitionBatch]:
+def _yet_to_come(settings: StreamingSettings) -> dict[tuple[str, int], int]:
+    """Offset from which the consumer group will read each partition of the topic of events."""
+    topic = settings.events_topic
+    topic_id = ensure_topics(settings)[topic]
+    with closing(KafkaConsumer(**kafka_options(settings), group_id=settings.consumer_group)) as kafka:
+        partitions = [TopicPartition(topic, number) for number in kafka.partitions_for_topic(topic)]
+        begins = kafka.beginning_offsets(partitions)
+        committed = {partition: kafka.committed(partition) for partition in partitions}
+    return {
+        (topic_id, partition.partition): begins[partition] if offset is None else offset
+        for partition, offset in committed.items()
+    }
+
+
+def _batches(
+    folder: ArchiveFolder, files: Sequence[ArchiveFile], times: Times, until: int | None, size: int
+) -> Iterator[PartitionBatch]:
+    """Of one partition, up to this offset."""
     source = files[0].offsets.source
     held: list[tuple[int, Event]] = []
     for table in partition_in_offset_order(folder, source, COLUMNS, times.covers):
-        held += (pair for pair in _events(table) if times.hold(pair[1].timestamp_ms))
+        held += (
+            (offset, event)
+            for offset, event in _events(table)
+            if times.hold(event.timestamp_ms) and (until is None or offset < until)
+        )
         while len(held) >= size:
             yield PartitionBatch(*source, held[:size], held[size - 1][0] + 1)
             del held[:size]
     if held:
-        is_all = times.since is None and times.until is None
         # messages after the last event were none, as the consumer knew too
-        end = max(file.offsets.end for file in files) if is_all else 0
+        end = max(file.offsets.end for file in files) if times.are_all else 0
         yield PartitionBatch(*source, held, max(end, held[-1][0] + 1))
 
 

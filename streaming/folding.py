@@ -62,10 +62,15 @@ class Applied:
 
 
 class OnlineFold:
-    """Applies batches, each whole or not at all. For one thread."""
+    """Applies batches, each whole or not at all. For one thread.
 
-    def __init__(self, settings: StreamingSettings) -> None:
+    One that `rewrites` what others may have folded long ago has them read their rows again.
+    """
+
+    def __init__(self, settings: StreamingSettings, rewrites: bool = False) -> None:
         self._rows = open_rows(settings)
+        self._rewrites = rewrites
+        self._rewrites_seen = 0
         self._sessions: HotTimelines[SessionTimeline] = HotTimelines(settings.hot_events)
         self._users: HotTimelines[UserTimeline] = HotTimelines(settings.hot_events)
         self._popular = PopularItems(self._rows) if settings.fold_popular_items else None
@@ -149,7 +154,7 @@ class OnlineFold:
             positions[batch.position_name] = max(positions[batch.position_name], batch.next_offset)
         rows = _dirty_rows(sessions.values())
         rows += self._popular.dirty_rows() if self._popular else []
-        committed = self._rows.send_commit(positions, rows)
+        committed = self._rows.send_commit(positions, rows, is_rewrite=self._rewrites)
         swapped = self._send_histories(work, users)
 
         def answer() -> bool:
@@ -166,6 +171,7 @@ class OnlineFold:
 
     def _remember(self, work: "_Work", sessions: dict[str, SessionTimeline], positions: dict[str, int]) -> None:
         self._positions |= positions
+        self._rewrites_seen += self._rewrites
         for batch, session_ids in zip(work.batches, work.session_ids, strict=True):
             self._sessions.put({session_id: sessions[session_id] for session_id in session_ids}, batch.partition)
         if self._popular:
@@ -185,6 +191,11 @@ class OnlineFold:
             [(USER_HISTORY, user_id) for user_id in cold_users],
         )
         positions = dict(zip(names, begun.positions, strict=True))
+        if begun.rewrites != self._rewrites_seen:
+            self._rewrites_seen = begun.rewrites
+            if self._positions:
+                self.forget_all()
+                return None
         if any(self._positions.get(name, position) != position for name, position in positions.items()):
             self.forget(batch.partition for batch in work.batches)
             return None

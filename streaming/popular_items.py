@@ -3,6 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 from typing import Protocol
 
 from feature_repo.online_store import Rows
@@ -30,6 +31,9 @@ class EventBatch(Protocol):
 class PopularItems:
     """Remembers shards and categories that were read; whoever writes `dirty_rows` says so with `written`."""
 
+    CAPACITY = 5_000
+    """Shards remembered, of some 100 kB each at most; those used least recently leave first."""
+
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
         self._shards: dict[tuple[str, int], PopularityShard] = {}
@@ -51,6 +55,9 @@ class PopularItems:
             needed |= dict.fromkeys((scope, batch.partition) for scope in sorted({ALL, *scopes}))
         cold = [shard for shard in needed if shard not in self._shards]
         found = self._rows.read([(POPULAR_ITEMS, popular_key(*shard)) for shard in cold])
+        for shard in needed:
+            if (known := self._shards.pop(shard, None)) is not None:
+                self._shards[shard] = known  # used last
         for shard, fields in zip(cold, found, strict=True):
             self._shards[shard] = PopularityShard.from_fields(fields)
 
@@ -78,6 +85,8 @@ class PopularItems:
     def written(self) -> None:
         """What `dirty_rows` returned is in the store."""
         self._dirty.clear()
+        for shard in list(islice(self._shards, max(0, len(self._shards) - self.CAPACITY))):
+            del self._shards[shard]
 
     def drop(self, partitions: Collection[int]) -> None:
         """Forget partitions that another consumer may write from now on."""

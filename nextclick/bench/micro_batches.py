@@ -79,11 +79,15 @@ class _RecordingRows(RedisRows):
         self.written: list[EncodedRow] = []
 
     def send_commit(
-        self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()
+        self,
+        positions: Mapping[str, int],
+        rows: Sequence[EncodedRow],
+        also: Sequence[Command] = (),
+        is_rewrite: bool = False,
     ) -> Callable[[], bool]:
         """Store rows and positions together."""
         self.written += rows
-        return super().send_commit(positions, rows, also)
+        return super().send_commit(positions, rows, also, is_rewrite)
 
     def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Callable[[], list[bool]]:
         """Store rows whose revision is still the one given."""

@@ -26,6 +26,7 @@ def run(
     Reads each partition in the order of its offsets through the consumer's own fold, so a store that holds the events
     already does not change, and it may run beside `nextclick stream` or be run again after a crash. An event adds to
     popular items once, in the order of offsets: to rebuild those too, empty the store first and leave both times out.
+    Of some times, what `nextclick stream` has yet to come to is left to it.
 
     Example: `nextclick backfill --from 2026-11-01 --to 2026-11-24`
     """

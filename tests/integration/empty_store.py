@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import redis
 
+from feature_repo.redis_rows import REWRITES_KEY
 from nextclick.bench.redis_database import MARK, claim_database
 from streaming.settings import StreamingSettings
 
@@ -20,9 +21,10 @@ def empty_store(settings: StreamingSettings) -> Iterator[StreamingSettings]:
 
 
 def dump(settings: StreamingSettings) -> dict[bytes, bytes | dict[bytes, bytes]]:
-    """Every key and its value, but for the count of how often a row was written."""
+    """Every key and its value, but for the counts of how often a row was written and of what rewrote old ones."""
+    other = {MARK.encode(), REWRITES_KEY.encode()}
     with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
-        return {key: _value(client, key) for key in client.scan_iter(count=5000) if key != MARK.encode()}
+        return {key: _value(client, key) for key in client.scan_iter(count=5000) if key not in other}
 
 
 def _value(client: redis.Redis, key: bytes) -> bytes | dict[bytes, bytes]:

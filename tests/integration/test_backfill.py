@@ -73,11 +73,11 @@ def _stream(settings: StreamingSettings, sender: "Sender", events: list[Event]) 
             sender.raw(b"s", b"not json")
             sender.events(events[start : start + 400])
             time.sleep(0.2)
-        _wait_for_commits(settings)
+        _wait_for_commits(settings, settings.consumer_group, settings.archive_group)
 
 
-def _wait_for_commits(settings: StreamingSettings) -> None:
-    """Until both groups are at the topic's end."""
+def _wait_for_commits(settings: StreamingSettings, *groups: str) -> None:
+    """Until these groups are at the topic's end."""
     kafka = KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers)
     partitions = [TopicPartition(settings.events_topic, n) for n in range(settings.topic_partitions)]
     ends = kafka.end_offsets(partitions)
@@ -88,8 +88,8 @@ def _wait_for_commits(settings: StreamingSettings) -> None:
         committed = admin.list_group_offsets({group: partitions})[group]
         return all(committed[partition].offset == ends[partition] for partition in partitions)
 
-    wait_until("the consumer", lambda: is_at_end(settings.consumer_group))
-    wait_until("the archive", lambda: is_at_end(settings.archive_group))
+    for group in groups:
+        wait_until(group, lambda group=group: is_at_end(group))
     admin.close()
 
 
@@ -147,6 +147,22 @@ def test_a_span_of_time_in_the_command_line(
 
 def _iso(time_ms: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time_ms // 1000)) + f".{time_ms % 1000:03d}"
+
+
+def test_a_span_of_time_takes_nothing_from_a_consumer_that_lags(settings: StreamingSettings, sender: "Sender") -> None:
+    """Popular items take each offset once, in order: events before those of the span would never be counted."""
+    events = _events(8, 300)
+    sender.events(events)
+    with running(run_archive, settings):
+        _wait_for_commits(settings, settings.archive_group)
+    assert backfill(settings, Times(since=NOW_MS - DAY_MS)).folded == 0
+    with running(run_consumer, settings):
+        _wait_for_commits(settings, settings.consumer_group)
+    found = dump(settings)
+    empty(settings, keep=b"item_id")
+    backfill(settings, Times())
+    assert found == dump(settings)
+    assert any(b"scope" in key for key in found)
 
 
 def test_an_empty_archive_is_told(settings: StreamingSettings) -> None:

@@ -28,6 +28,7 @@ from feature_repo.views import (
 )
 from nextclick.stack.addresses import Addresses
 from streaming.folding import OnlineFold, PartitionBatch
+from streaming.popular_items import PopularItems
 from streaming.settings import StreamingSettings
 
 if TYPE_CHECKING:
@@ -204,6 +205,43 @@ def test_another_writer_of_the_same_partition_is_noticed(fold_settings: Streamin
     ]
     frozen.close()
     successor.close()
+
+
+def test_old_events_folded_beside_a_consumer_stay(fold_settings: StreamingSettings) -> None:
+    """As a backfill into an emptied store does, whose consumer still remembers the newest event of a session."""
+    run = uuid4().hex[:8]
+    events = [Event(f"{run}-{n}", EventType.VIEW, f"{run}-s0", "i", NOW_MS + n, f"{run}-u") for n in range(6)]
+    wanted = [(SESSION_EVENTS, f"{run}-s0"), (USER_HISTORY, f"{run}-u")]
+    consumer, rebuilt = OnlineFold(fold_settings), OnlineFold(fold_settings, rewrites=True)
+    consumer.apply([PartitionBatch(run, 0, [(2, events[2])], 3)])
+    for number in range(2):
+        rebuilt.apply([PartitionBatch(run, 0, [(number, events[number])], 0)])
+        consumer.apply([PartitionBatch(run, 0, [(3 + number, events[3 + number])], 4 + number)])
+    rebuilt.apply([PartitionBatch(run, 0, list(enumerate(events[:5])), 0)])
+    consumer.apply([PartitionBatch(run, 0, [(5, events[5])], 6)])
+    assert list(_read(fold_settings, wanted).values()) == [
+        ViewLayout(SESSION_EVENTS).encode(session_to_row(fold(None, events))),
+        ViewLayout(USER_HISTORY).encode(_history_row(f"{run}-u", events)),
+    ]
+    consumer.close()
+    rebuilt.close()
+
+
+def test_shards_beyond_the_capacity_are_read_again(
+    fold_settings: StreamingSettings, catalogue: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PopularItems, "CAPACITY", 1)
+    run = uuid4().hex[:8]
+    events = _events(9, run, list(catalogue), 200)
+    _clear_popularity(fold_settings, catalogue)
+    consumer = OnlineFold(fold_settings)
+    for batches in _batches(list(enumerate(events)), run, iter(lambda: 7, None)):
+        consumer.apply(batches)
+    assert consumer._popular is not None
+    assert len(consumer._popular._shards) == 1
+    consumer.close()
+    expected = _expected(list(enumerate(events)), catalogue, range(PARTITIONS))
+    assert _read(fold_settings, list(expected)) == expected
 
 
 def test_a_replay_counts_nothing_twice_even_if_the_session_is_gone(
