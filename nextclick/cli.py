@@ -15,6 +15,7 @@ from feature_repo.errors import NextclickError
 from feature_repo.logs import LogSettings, set_up_logs
 from feature_repo.settings import settings_problem
 from nextclick.extras import extra_of
+from nextclick.interrupts import interrupt_between_tasks
 from nextclick.verbs import (
     archive,
     backfill,
@@ -70,6 +71,7 @@ def app() -> None:
     """Run the command line."""
     # Before torch is imported: its threads, when idle, must not spin against the servers on the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    interrupt_between_tasks()
     try:
         commands()
     except NextclickError as error:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from nextclick.interrupts import interrupt, interrupt_between_tasks
+
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
@@ -32,7 +34,8 @@ def interrupted_after(undo: Callable[[], object] = lambda: None) -> Iterator[Non
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM unwinds the block as Ctrl-C does, so that what was made is removed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_between_tasks()
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
