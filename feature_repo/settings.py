@@ -47,6 +47,15 @@ def _location(value: Path | str, info: ValidationInfo) -> Path | str:
     return archive_location(value, str(info.field_name).upper())
 
 
+def _has_address(url: str) -> bool:
+    """Whether host and port are where they belong; messages of others about it would hold parts of a password."""
+    try:
+        parts = urlsplit(url)
+        return parts.port is None or "@" not in parts.path + parts.query + parts.fragment
+    except ValueError:
+        return False
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
 Location = Annotated[Path | str, BeforeValidator(_location)]
 
@@ -88,6 +97,8 @@ class SharedSettings(LogSettings):
     def _check_redis_url(cls, url: SecretStr) -> SecretStr:
         if url.get_secret_value() != SQLITE and not url.get_secret_value().startswith(("redis://", "rediss://")):
             raise ValueError("REDIS_URL must start with redis:// or rediss://, or be the word sqlite")
+        if not _has_address(url.get_secret_value()):
+            raise ValueError("REDIS_URL must name host and port: in a password write / as %2F, ? as %3F and # as %23")
         return url
 
     @model_validator(mode="after")

@@ -12,16 +12,15 @@ from dataclasses import dataclass, field
 
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
 
 from feature_repo.archive_folder import open_archive
 from feature_repo.errors import ArchiveError
 from feature_repo.schema import Event
 from streaming.archive_files import OffsetRange, unfinished_ends, write_events
-from streaming.erasures import Erasures
+from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events import EventParser
-from streaming.kafka_consumer import Batch, PatientConsumer, describe
+from streaming.kafka_consumer import KAFKA_AWAY, Batch, PatientConsumer, describe
 from streaming.metrics import Result, StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
@@ -104,7 +103,7 @@ class Archive(Stage):
             self._metrics.lag.handled(batch)
             if self._is_due():
                 self._flush()
-        except (ArchiveError, KafkaError) as error:
+        except (ArchiveError, *KAFKA_AWAY) as error:
             self._start_over(batch, error)
         self._metrics.paused.set(self.is_paused)
         unwritten = {partition: buffers[0].first.offset for partition, buffers in self._buffers.items()}
@@ -114,7 +113,7 @@ class Archive(Stage):
         """Write all that is buffered; if that fails it comes again to whoever archives next."""
         try:
             self._flush()
-        except (ArchiveError, KafkaError) as error:
+        except (ArchiveError, *KAFKA_AWAY) as error:
             self._start_over({}, error)
 
     def close(self) -> None:
@@ -165,9 +164,9 @@ class Archive(Stage):
     def _flush(self) -> None:
         if not (ready := self._ready()):
             return
-        self._erasures.refresh()
         with self._metrics.write_seconds.time():
             for buffer in ready:
+                self._erasures.refresh(REFRESH_SECONDS)  # while the files before this one were written
                 buffer.drop(self._erasures)
                 offsets = OffsetRange(self._topic_id, buffer.partition.partition, buffer.first.offset, buffer.end)
                 write_events(self._folder, buffer.events, offsets)

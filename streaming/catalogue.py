@@ -9,7 +9,6 @@ import threading
 from collections import Counter as Tally
 
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
 from prometheus_client import Counter
 
 from feature_repo.catalogue_store import CatalogueBatch, Change, open_catalogue_store
@@ -19,7 +18,7 @@ from feature_repo.schema import MAX_TIMESTAMP_MS
 from streaming.dead_letters import DeadLetters
 from streaming.errors import EventError
 from streaming.items import ItemParser, field_label
-from streaming.kafka_consumer import Batch, PatientConsumer, describe, next_offsets
+from streaming.kafka_consumer import KAFKA_AWAY, Batch, PatientConsumer, describe, next_offsets
 from streaming.metrics import StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
@@ -63,7 +62,7 @@ class Catalogue(Stage):
             if batch:
                 self._handle(batch)
                 self._metrics.lag.handled(batch)
-        except (OnlineStoreError, KafkaError) as error:
+        except (OnlineStoreError, *KAFKA_AWAY) as error:
             self._metrics.retries.inc()
             self._kafka.retry_later(batch, error)
         self._metrics.paused.set(self.is_paused)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply
@@ -25,7 +24,7 @@ from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events import EventParser
 from streaming.folding import Applied, OnlineFold, PartitionBatch
-from streaming.kafka_consumer import POLL_MS, Batch, PatientConsumer, describe, next_offsets
+from streaming.kafka_consumer import KAFKA_AWAY, POLL_MS, Batch, PatientConsumer, describe, next_offsets
 from streaming.metrics import Result, StreamingMetrics
 from streaming.settings import StreamingSettings
 from streaming.shutdown import stop_on_signals
@@ -124,7 +123,7 @@ class Consumer(Stage):
         unwritten = {**batch, **self._sent.batch} if self._sent else batch
         try:
             yield
-        except (OnlineStoreError, KafkaError) as error:
+        except (OnlineStoreError, *KAFKA_AWAY) as error:
             if self._sent:
                 self._sent = None
                 self._fold.forget_all()

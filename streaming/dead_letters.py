@@ -16,7 +16,6 @@ from kafka.future import Future
 from streaming.errors import EventError
 from streaming.kafka_connection import kafka_options
 from streaming.settings import StreamingSettings
-from streaming.topics import DEAD_LETTER_MAX_BYTES
 
 REPLAYS = "nextclick-replays"
 """Header of a message that was sent back: how often, so that a hopeless one does not go round for ever."""
@@ -24,6 +23,10 @@ REPLAYS = "nextclick-replays"
 _ORIGINAL = "original."
 _ORIGINAL_NULL = "original-null."
 _SEND_SECONDS = 30
+
+LETTER_OPTIONS: dict[str, int | str] = {"max_request_size": 1 << 28, "compression_type": "gzip"}
+"""Of producers. The size is that before compression, the broker's limit that after it: what came compressed may be far
+larger than the limit, and must find its place all the same."""
 
 Header = tuple[str, bytes | None]
 
@@ -38,7 +41,7 @@ class DeadLetters:
     def send(self, rejected: Sequence[tuple[ConsumerRecord, EventError]]) -> None:
         """Return once the brokers have all of them; raises KafkaError, within half a minute, otherwise."""
         if self._producer is None:
-            self._producer = open_producer(self._settings, max_request_size=DEAD_LETTER_MAX_BYTES)
+            self._producer = open_producer(self._settings, **LETTER_OPTIONS)
         try:
             wait_for([self._send(self._producer, record, error) for record, error in rejected])
         except KafkaError:
@@ -123,7 +126,7 @@ def letter_of(record: ConsumerRecord) -> Letter:
     )
 
 
-def open_producer(settings: StreamingSettings, **options: int) -> KafkaProducer:
+def open_producer(settings: StreamingSettings, **options: int | str) -> KafkaProducer:
     """A producer that gives up within seconds, as its callers know better when to try again.
 
     Raises KafkaError if no broker answers.

@@ -5,6 +5,7 @@ HMAC of the id, so the topic itself names nobody; its value says up to which eve
 """
 
 import hmac
+import logging
 import time
 from collections.abc import Iterable
 from contextlib import closing
@@ -20,6 +21,8 @@ from streaming.kafka_connection import unavailable
 from streaming.kafka_consumer import open_reader
 from streaming.settings import StreamingSettings
 from streaming.topics import ensure_compacted_topic
+
+log = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 1.0
 """Age at which a consumer looks for new erasures."""
@@ -97,7 +100,11 @@ class Erasures:
     def _note(self, record: ConsumerRecord) -> bool:
         if not record.key or not record.value:  # taken back by hand
             return self._before_ms.pop(record.key, None) is not None
-        before_ms = int(orjson.loads(record.value)["before_ms"])
+        try:
+            before_ms = int(orjson.loads(record.value)["before_ms"])
+        except (ValueError, TypeError, KeyError):
+            log.warning("%s[%d]@%d is no erasure: left out", record.topic, record.partition, record.offset)
+            return False
         if before_ms <= self._before_ms.get(record.key, _NEVER):
             return False
         self._before_ms[record.key] = before_ms

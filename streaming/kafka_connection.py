@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from streaming.errors import KafkaUnavailableError
 from streaming.kafka_settings import KafkaSettings
-from streaming.oauth_token import ClientCredentials
+from streaming.oauth_token import ClientCredentials, PatientTokens
 
 _CONNECT_SECONDS = 5.0
 _RECONNECT_MS = 2000
@@ -96,7 +96,7 @@ def _sasl_options(settings: KafkaSettings) -> dict[str, Any]:
             settings.kafka_oauth_scope,
         )
         provider.token()  # fails here and now, where the client would only try again
-        return options | {"sasl_oauth_token_provider": provider}
+        return options | {"sasl_oauth_token_provider": PatientTokens(provider)}
     return options | {
         "sasl_plain_username": settings.kafka_sasl_username,
         "sasl_plain_password": _Hidden(settings.kafka_sasl_password.get_secret_value()),

@@ -23,6 +23,7 @@ from kafka.errors import (
 )
 from kafka.structs import OffsetAndMetadata
 
+from streaming.errors import KafkaUnavailableError, TokenError
 from streaming.kafka_connection import kafka_options, unavailable
 from streaming.kafka_records import unpack_quickly
 from streaming.settings import StreamingSettings
@@ -45,6 +46,9 @@ _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
 
 Batch = dict[TopicPartition, list[ConsumerRecord]]
+
+KAFKA_AWAY = (KafkaError, TokenError)
+"""What asking Kafka for something raises while brokers, or what grants tokens for them, do not answer."""
 
 _FENCED = (
     CommitFailedError,
@@ -123,6 +127,9 @@ class PatientConsumer:
     def __init__(self, settings: StreamingSettings, group: str, topics: Sequence[str]) -> None:
         self._delay = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
+        self._settings = settings
+        self._given_back: set[TopicPartition] = set()
+        """Partitions of what failed and was not committed since."""
         self._uncommitted: dict[TopicPartition, int] = {}
         self._committed_at = 0.0
         self._rebalances = RebalanceNotes(self._forget_positions)
@@ -139,13 +146,21 @@ class PatientConsumer:
 
     @property
     def is_paused(self) -> bool:
-        """Whether it waits for what the batches are written to."""
-        return self._retry_at is not None
+        """Whether it waits for what the batches are written to, also while it tries again."""
+        return self._retry_at is not None or (
+            bool(self._given_back) and not self._given_back.isdisjoint(self.kafka.assignment())
+        )
 
     def poll(self, wait_ms: int = POLL_MS) -> Batch:
-        """The next records, empty after so long without any."""
+        """The next records, empty after so long without any, and while no broker answers.
+
+        Raises KafkaUnavailableError for what does not pass by itself, as a login that is refused from now on.
+        """
         self._see_rejoin_through()
-        batch: Batch = self.kafka.poll(timeout_ms=wait_ms)
+        try:
+            batch: Batch = self.kafka.poll(timeout_ms=wait_ms)
+        except KafkaError as error:
+            raise KafkaUnavailableError(self._settings.kafka_bootstrap_servers, str(error)) from error
         if self._retry_at is None:
             return batch
         self._give_back(batch)  # of partitions that were assigned in the meantime
@@ -164,6 +179,7 @@ class PatientConsumer:
         what = "written" if batch else "committed"
         log.error("%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
         self._give_back(batch)
+        self._given_back.update(batch or self._uncommitted)
         self._retry_at = time.monotonic() + self._delay
         self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)
 
@@ -171,6 +187,7 @@ class PatientConsumer:
         """As the function of this name."""
         committed = commit(self.kafka, dict(offsets))
         self._delay = _FIRST_RETRY_SECONDS
+        self._given_back.clear()
         return committed
 
     def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> bool:
@@ -191,9 +208,10 @@ class PatientConsumer:
     def close(self) -> None:
         """Leave the group; what is not committed comes again to whoever owns the partitions next."""
         self._committed_at = 0.0
-        with suppress(KafkaError):
+        with suppress(*KAFKA_AWAY):
             self.commit_soon({})
-        self.kafka.close(autocommit=False, timeout_ms=5000)
+        with suppress(KafkaError):
+            self.kafka.close(autocommit=False, timeout_ms=5000)
 
     def _see_rejoin_through(self) -> None:
         """Have a rejoin also end whose answer came between two polls.

@@ -10,6 +10,7 @@ from urllib.parse import quote_plus, urlencode, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 import orjson
+from kafka.errors import KafkaConnectionError
 from kafka.net.sasl.oauth import AbstractTokenProvider
 from pydantic import SecretStr
 
@@ -24,11 +25,10 @@ _LIFE_SECONDS = 300
 _HERE = ("localhost", "127.0.0.1", "::1")
 
 
-class ClientCredentials(AbstractTokenProvider):
+class ClientCredentials:
     """One client of a token endpoint. Safe between threads; Kafka's client asks whenever a connection opens."""
 
     def __init__(self, url: str, client_id: str, client_secret: SecretStr, scope: str = "") -> None:
-        super().__init__()
         parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _HERE):
             raise TokenError("KAFKA_OAUTH_TOKEN_URL must start with https://, or the secret could be read on its way")
@@ -70,6 +70,21 @@ class ClientCredentials(AbstractTokenProvider):
         """Both parts are form-encoded first, as RFC 6749 section 2.3.1 wants."""
         pair = f"{quote_plus(self._client_id)}:{quote_plus(self._client_secret.get_secret_value())}"
         return base64.b64encode(pair.encode()).decode()
+
+
+class PatientTokens(AbstractTokenProvider):
+    """Tokens for a client, which tries to connect again after its own errors alone: any other it raises for ever."""
+
+    def __init__(self, source: ClientCredentials) -> None:
+        super().__init__()
+        self._source = source
+
+    def token(self) -> str:
+        """One that is still good. Raises KafkaConnectionError."""
+        try:
+            return self._source.token()
+        except TokenError as error:
+            raise KafkaConnectionError(str(error)) from error
 
 
 class _NoRedirect(HTTPRedirectHandler):

@@ -18,10 +18,10 @@ from kafka.errors import KafkaError
 from kafka.future import Future
 
 from streaming.dead_letter_reader import Progress, read_letters, read_replayed, replayed_topic
-from streaming.dead_letters import REPLAYS, Letter, open_producer, wait_for
+from streaming.dead_letters import LETTER_OPTIONS, REPLAYS, Letter, open_producer, wait_for
 from streaming.errors import DeadLettersError
 from streaming.settings import StreamingSettings
-from streaming.topics import DEAD_LETTER_MAX_BYTES, ensure_compacted_topic
+from streaming.topics import ensure_compacted_topic
 
 MAX_REPLAYS = 3
 """Times that a message is sent back before only force does it again."""
@@ -56,13 +56,17 @@ class ReplayResult:
     """Sent back too often."""
     without_source: Counter[str] = field(default_factory=Counter)
     """Not written by our consumer: nothing says where they came from."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Not taken by Kafka, while others were: too large for their topic, say, or their topic is gone."""
+    refusal: str = ""
+    """The first of these, in words."""
     not_matching: int = 0
 
 
 def replay(settings: StreamingSettings, options: ReplayOptions, progress: Progress | None = None) -> ReplayResult:
     """Send back what matches and was not sent back before.
 
-    Raises KafkaUnavailableError if no broker answers, DeadLettersError if letters cannot be read or sent.
+    Raises KafkaUnavailableError if no broker answers, DeadLettersError if letters cannot be read or none can be sent.
     """
     result = ReplayResult()
     chosen = _choose(read_letters(settings, progress), read_replayed(settings), options, result)
@@ -70,10 +74,9 @@ def replay(settings: StreamingSettings, options: ReplayOptions, progress: Progre
         result.sent.update(letter.reason for letter in chosen)
         return result
     ensure_compacted_topic(settings, replayed_topic(settings))
-    with closing(open_producer(settings, max_request_size=DEAD_LETTER_MAX_BYTES)) as producer:
+    with closing(open_producer(settings, **LETTER_OPTIONS)) as producer:
         while chunk := list(islice(chosen, _CHUNK)):
-            _send(producer, settings, chunk, options.keep_timestamps)
-            result.sent.update(letter.reason for letter in chunk)
+            _send(producer, settings, chunk, options.keep_timestamps, result)
     return result
 
 
@@ -97,26 +100,52 @@ def _choose(
             yield letter
 
 
-def _send(producer: KafkaProducer, settings: StreamingSettings, chunk: list[Letter], keep_timestamps: bool) -> None:
+def _send(
+    producer: KafkaProducer,
+    settings: StreamingSettings,
+    chunk: list[Letter],
+    keep_timestamps: bool,
+    result: ReplayResult,
+) -> None:
+    """Those that Kafka takes are remembered, whatever becomes of the others."""
+    futures = [_send_back(producer, letter, keep_timestamps) for letter in chunk]
+    sent: list[Letter] = []
+    refused: list[tuple[Letter, KafkaError]] = []
+    for letter, future in zip(chunk, futures, strict=True):
+        try:
+            wait_for([future])
+        except KafkaError as error:
+            refused.append((letter, error))
+        else:
+            sent.append(letter)
     try:
-        wait_for([_send_back(producer, letter, keep_timestamps) for letter in chunk])
-        wait_for([_remember(producer, replayed_topic(settings), letter) for letter in chunk])
+        wait_for([_remember(producer, replayed_topic(settings), letter) for letter in sent])
+        if not sent:
+            raise refused[0][1]
     except KafkaError as error:
         place = chunk[0].place
         raise DeadLettersError(
             f"Kafka does not take the letters back, from {place} on: {error}; run it again"
         ) from error
+    result.sent.update(letter.reason for letter in sent)
+    result.refused.update(letter.reason for letter, _ in refused)
+    if refused and not result.refusal:
+        letter, refusal = refused[0]
+        result.refusal = f"{letter.place}, for {letter.source_topic}: {refusal}"
 
 
 def _send_back(producer: KafkaProducer, letter: Letter, keep_timestamps: bool) -> Future:
     headers = [(name, value) for name, value in letter.headers if value is not None]
-    return producer.send(
-        letter.source_topic,
-        key=letter.key,
-        value=letter.value,
-        headers=[*headers, (REPLAYS, str(letter.replays + 1).encode())],
-        timestamp_ms=letter.source_timestamp_ms if keep_timestamps and letter.source_timestamp_ms >= 0 else None,
-    )
+    try:
+        return producer.send(
+            letter.source_topic,
+            key=letter.key,
+            value=letter.value,
+            headers=[*headers, (REPLAYS, str(letter.replays + 1).encode())],
+            timestamp_ms=letter.source_timestamp_ms if keep_timestamps and letter.source_timestamp_ms >= 0 else None,
+        )
+    except KafkaError as error:
+        return Future().failure(error)
 
 
 def _remember(producer: KafkaProducer, topic: str, letter: Letter) -> Future:

@@ -124,6 +124,11 @@ def replay_letters(
         result = replay(settings, options, progress)
     write_json(json_file, {"dry_run": dry_run, **_counts(result)})
     _print_result(result, dry_run)
+    if result.refused:
+        count = result.refused.total()
+        raise NextclickError(
+            f"Kafka did not take {count} of the letters, first {result.refusal}; run it again for these"
+        )
 
 
 def _settings() -> "StreamingSettings":
@@ -184,6 +189,7 @@ def _print_result(result: "ReplayResult", dry_run: bool) -> None:
         "to be sent" if dry_run else "sent": result.sent,
         "sent before": result.replayed_before,
         "written twice": result.repeated,
+        "refused": result.refused,
         "came back too often": result.hopeless,
         "of unknown origin": result.without_source,
     }
@@ -247,6 +253,7 @@ def _counts(result: "ReplayResult") -> dict[str, Any]:
         "repeated": dict(result.repeated),
         "hopeless": dict(result.hopeless),
         "without_source": dict(result.without_source),
+        "refused": dict(result.refused),
         "not_matching": result.not_matching,
     }
 

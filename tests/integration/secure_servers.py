@@ -166,6 +166,8 @@ class TokenEndpoint:
 
     def __init__(self, seconds: int = 3600) -> None:
         self.seconds = seconds
+        self.is_away = False
+        """Whether it answers as something does that stands in front of a server that is away."""
         self.forms: list[dict[str, list[str]]] = []
         """What was posted, good or not."""
         endpoint = self
@@ -177,8 +179,9 @@ class TokenEndpoint:
                 self._answer(self.headers["Authorization"] == f"Basic {basic(CLIENT_ID, CLIENT_SECRET)}")
 
             def _answer(self, good: bool) -> None:
+                good = good and not endpoint.is_away
                 body = {"access_token": _unsecured_token(), "expires_in": endpoint.seconds} if good else {"error": "no"}
-                self.send_response(200 if good else 401)
+                self.send_response(200 if good else 503 if endpoint.is_away else 401)
                 self.end_headers()
                 self.wfile.write(json.dumps(body).encode())
 

@@ -19,6 +19,7 @@ from streaming.dead_letters import DeadLetters, Letter
 from streaming.errors import DeadLettersError, EventError, Reason
 from streaming.events import parse_record
 from streaming.settings import StreamingSettings
+from streaming.topics import DEAD_LETTER_MAX_BYTES
 from tests.integration.stage_thread import running, wait_until
 
 if TYPE_CHECKING:
@@ -160,6 +161,24 @@ def test_no_topic_is_told_and_not_made(streaming_settings: StreamingSettings, ru
     for _ in range(2):
         with pytest.raises(DeadLettersError, match=f"no topic nowhere-{run_id}"):
             list(read_letters(settings))
+
+
+def test_a_message_that_was_compressed_may_be_larger_than_any_limit(
+    streaming_settings: StreamingSettings, sender: "Sender"
+) -> None:
+    """The broker's limit is on what it gets."""
+    value = b" " * 3 * DEAD_LETTER_MAX_BYTES
+    producer = KafkaProducer(
+        bootstrap_servers=streaming_settings.kafka_bootstrap_servers,
+        compression_type="gzip",
+        max_request_size=2 * len(value),
+    )
+    producer.send(streaming_settings.events_topic, key=b"s", value=value).get(20)
+    producer.close()
+    with running(run_consumer, streaming_settings):
+        wait_until("a letter", lambda: bool(list(read_letters(streaming_settings))))
+    (letter,) = read_letters(streaming_settings)
+    assert (letter.reason, letter.value == value) == ("too_large", True)
 
 
 def test_a_topic_that_cannot_take_a_letter_is_a_kafka_error(streaming_settings: StreamingSettings, run_id: str) -> None:

@@ -16,6 +16,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from typer.testing import CliRunner
 
 import streaming.replay
+from feature_repo.errors import NextclickError
 from nextclick.cli import commands
 from streaming.dead_letter_reader import read_letters, replayed_topic
 from streaming.dead_letters import REPLAYS, DeadLetters
@@ -226,9 +227,16 @@ def test_a_message_that_is_no_letter_is_never_sent(settings: StreamingSettings) 
 
 
 def test_a_source_that_is_gone_is_told(settings: StreamingSettings, run_id: str) -> None:
+    """And holds up no letter from elsewhere."""
     _write(settings, range(1), topic=f"gone-{run_id}")
+    result = _dlq("replay", expect=1)
+    assert isinstance(result.exception, NextclickError)
+    assert "did not take 1 of them" in str(result.exception)
+    assert f"gone-{run_id}" in str(result.exception)
+    assert len(_messages(settings, settings.events_topic)) == len(SENT)
     with pytest.raises(DeadLettersError, match="does not take the letters back"):
         replay(settings, ReplayOptions())
+    assert len(_messages(settings, settings.events_topic)) == len(SENT)
 
 
 def test_nothing_is_committed(settings: StreamingSettings) -> None:

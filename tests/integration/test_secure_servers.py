@@ -1,13 +1,18 @@
 """TLS, logins and users, with a Kafka broker and a Redis that insist on them; no secret ever shows."""
 
 import logging
+import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 from uuid import uuid4
 
+import psutil
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer, TopicPartition
 from msgspec import structs
@@ -23,7 +28,7 @@ from feature_repo.settings import SharedSettings
 from streaming.consumer import run_consumer
 from streaming.events import event_to_json
 from streaming.kafka_connection import kafka_options, unavailable
-from streaming.kafka_consumer import open_consumer
+from streaming.kafka_consumer import Batch, PatientConsumer, next_offsets, open_consumer
 from streaming.kafka_settings import KafkaSettings
 from streaming.lag import PartitionLag
 from streaming.settings import StreamingSettings
@@ -70,6 +75,14 @@ def redis_port(certificates: Certificates) -> Iterator[int]:
 @pytest.fixture(scope="module")
 def tokens() -> Iterator[TokenEndpoint]:
     endpoint = TokenEndpoint()
+    yield endpoint
+    endpoint.close()
+
+
+@pytest.fixture
+def brief_tokens() -> Iterator[TokenEndpoint]:
+    """Of tokens that are good for a second."""
+    endpoint = TokenEndpoint(seconds=1)
     yield endpoint
     endpoint.close()
 
@@ -147,6 +160,48 @@ def test_one_token_serves_many_connections(
     for _ in range(3):
         KafkaAdminClient(**kafka_options(settings)).close()
     assert len(tokens.forms) == asked + 1
+
+
+def test_a_member_outlasts_an_absence_of_those_who_grant_tokens(
+    kafka: SecureKafka, certificates: Certificates, brief_tokens: TokenEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = StreamingSettings(
+        **login(kafka, certificates, "OAUTHBEARER"),
+        **names(),
+        kafka_oauth_token_url=brief_tokens.url,
+        kafka_oauth_client_id=CLIENT_ID,
+        kafka_oauth_client_secret=CLIENT_SECRET,
+    )
+    ensure_topics(settings)
+    member = PatientConsumer(settings, settings.consumer_group, [settings.events_topic])
+    found: Batch = {}
+
+    def reads_on() -> bool:
+        found.update(member.poll())
+        return bool(found)
+
+    wait_until("partitions", lambda: bool(member.poll() or member.kafka.assignment()))
+    brief_tokens.is_away = True
+    time.sleep(1)  # the token of before is not good any more
+    _cut_connections(kafka)
+    wait_until("its absence", lambda: not reads_on() and "KAFKA_OAUTH_TOKEN_URL answers 503" in caplog.text)
+    producer = KafkaProducer(**kafka_options(KafkaSettings(**login(kafka, certificates))))
+    producer.send(settings.events_topic, b"hello").get(20)
+    producer.close()
+    assert not reads_on()
+    brief_tokens.is_away = False
+    wait_until("the message", reads_on)
+    wait_until("a commit", lambda: member.commit(next_offsets(found)))
+    member.close()
+
+
+def _cut_connections(kafka: SecureKafka) -> None:
+    """Those of this process, as if the network had done it."""
+    port = int(kafka.login.rpartition(":")[2])
+    for connection in psutil.Process().net_connections("tcp"):
+        if connection.raddr and connection.raddr.port == port:
+            with closing(socket.socket(fileno=os.dup(connection.fd))) as ours:
+                ours.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_wrong_password_is_one_clear_line_without_it(kafka: SecureKafka, certificates: Certificates) -> None:

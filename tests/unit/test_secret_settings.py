@@ -67,6 +67,10 @@ def test_the_client_of_kafka_gets_what_is_set(tmp_path: Path) -> None:
             {"kafka_security_protocol": "SSL", "kafka_ssl_key_file": __file__},
             "KAFKA_SSL_CERT_FILE and KAFKA_SSL_KEY_FILE belong together: set both or neither",
         ),
+        ({"redis_url": f"redis://u:{SECRET}/more@h:1/0"}, "REDIS_URL must name host and port: in a password write /"),
+        ({"redis_url": f"redis://u:{SECRET}?more@h:1/0"}, "REDIS_URL must name host and port: in a password write /"),
+        ({"redis_url": f"redis://u:{SECRET}#more@h:1/0"}, "REDIS_URL must name host and port: in a password write /"),
+        ({"redis_url": f"redis://u:12/{SECRET}@h:1/0"}, "REDIS_URL must name host and port: in a password write /"),
         ({"redis_ca_file": __file__}, "REDIS_CA_FILE is for TLS: let REDIS_URL start with rediss://"),
         (
             {"redis_url": "rediss://h:1", "redis_cert_file": __file__},
