@@ -164,6 +164,7 @@ class Archive(Stage):
     def _flush(self) -> None:
         if not (ready := self._ready()):
             return
+        self._erasures.refresh()
         with self._metrics.write_seconds.time():
             for buffer in ready:
                 self._erasures.refresh(REFRESH_SECONDS)  # while the files before this one were written

@@ -108,10 +108,15 @@ def _send(
     result: ReplayResult,
 ) -> None:
     """Those that Kafka takes are remembered, whatever becomes of the others."""
-    futures = [_send_back(producer, letter, keep_timestamps) for letter in chunk]
     sent: list[Letter] = []
     refused: list[tuple[Letter, KafkaError]] = []
-    for letter, future in zip(chunk, futures, strict=True):
+    under_way: list[tuple[Letter, Future]] = []
+    for letter in chunk:
+        try:
+            under_way.append((letter, _send_back(producer, letter, keep_timestamps)))
+        except KafkaError as error:
+            refused.append((letter, error))
+    for letter, future in under_way:
         try:
             wait_for([future])
         except KafkaError as error:
@@ -136,16 +141,13 @@ def _send(
 
 def _send_back(producer: KafkaProducer, letter: Letter, keep_timestamps: bool) -> Future:
     headers = [(name, value) for name, value in letter.headers if value is not None]
-    try:
-        return producer.send(
-            letter.source_topic,
-            key=letter.key,
-            value=letter.value,
-            headers=[*headers, (REPLAYS, str(letter.replays + 1).encode())],
-            timestamp_ms=letter.source_timestamp_ms if keep_timestamps and letter.source_timestamp_ms >= 0 else None,
-        )
-    except KafkaError as error:
-        return Future().failure(error)
+    return producer.send(
+        letter.source_topic,
+        key=letter.key,
+        value=letter.value,
+        headers=[*headers, (REPLAYS, str(letter.replays + 1).encode())],
+        timestamp_ms=letter.source_timestamp_ms if keep_timestamps and letter.source_timestamp_ms >= 0 else None,
+    )
 
 
 def _remember(producer: KafkaProducer, topic: str, letter: Letter) -> Future:

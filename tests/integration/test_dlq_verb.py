@@ -231,7 +231,7 @@ def test_a_source_that_is_gone_is_told(settings: StreamingSettings, run_id: str)
     _write(settings, range(1), topic=f"gone-{run_id}")
     result = _dlq("replay", expect=1)
     assert isinstance(result.exception, NextclickError)
-    assert "did not take 1 of them" in str(result.exception)
+    assert "did not take 1 of the" in str(result.exception)
     assert f"gone-{run_id}" in str(result.exception)
     assert len(_messages(settings, settings.events_topic)) == len(SENT)
     with pytest.raises(DeadLettersError, match="does not take the letters back"):

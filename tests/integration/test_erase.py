@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,13 +208,28 @@ def test_another_key_hides_the_ids_in_another_way(settings: StreamingSettings) -
     assert all(len(key) == 64 for key in keys)
 
 
+def test_what_is_no_erasure_is_left_out(settings: StreamingSettings, caplog: pytest.LogCaptureFixture) -> None:
+    Erasures(settings).close()  # makes the topic
+    producer = open_producer(settings)
+    for value in (b"not json", b"[]", b'{"before_ms": "soon"}', b'{"after_ms": 1}'):
+        producer.send(settings.erasures_topic, key=b"k", value=value)
+    producer.close()
+    before_ms = send_erasures(settings, ALICE, [])
+    with closing(Erasures(settings)) as erasures:
+        assert erasures.before_ms(USER, ALICE) == before_ms
+    assert caplog.text.count("is no erasure: left out") == 4
+
+
 def test_what_stays_in_kafka_is_told(settings: StreamingSettings) -> None:
     producer = open_producer(settings)
-    for value in (ALICE, 'umlaut "ü"', "other"):
-        producer.send(settings.dead_letter_topic, value=json.dumps({"user_id": value}, ensure_ascii=False).encode())
+    for value in (ALICE, 'umlaut "ü"', "other", "a/b"):
+        for is_ascii in (True, False):  # both are JSON, and so is a slash with a backslash before it
+            text = json.dumps({"user_id": value}, ensure_ascii=is_ascii)
+            text = text.replace("/", r"\/") if is_ascii else text
+            producer.send(settings.dead_letter_topic, value=text.encode())
     producer.close()
-    assert find_remains(settings, ALICE).dead_letters == 1
-    assert find_remains(settings, 'umlaut "ü"').dead_letters == 1
+    for value in (ALICE, 'umlaut "ü"', "a/b"):
+        assert find_remains(settings, value).dead_letters == 2
     assert find_remains(settings, "nobody").dead_letters == 0
     assert set(find_remains(settings, ALICE).retention_ms) == {settings.events_topic, settings.dead_letter_topic}
 

@@ -266,13 +266,16 @@ def test_a_store_that_is_away_delays_events_but_loses_none(
     streaming_settings: StreamingSettings, sender: "Sender", run_id: str, tmp_path: Path
 ) -> None:
     port = _free_port()
-    settings = streaming_settings.model_validate(
-        streaming_settings.model_dump() | {"redis_url": f"redis://127.0.0.1:{port}/0"}
-    )
+    changes = {"redis_url": f"redis://127.0.0.1:{port}/0", "metrics_port": _free_port()}
+    settings = streaming_settings.model_validate(streaming_settings.model_dump() | changes)
     events = _events(run_id, 50)
     sender.events(events)
     with running(run_consumer, settings):
-        time.sleep(1)
+        wait_until("metrics", lambda: _answers(settings.metrics_port))
+        wait_until("a pause", lambda: "nextclick_paused 1.0" in _http(settings, "metrics"))
+        for _ in range(15):  # it tries again and again meanwhile
+            assert "nextclick_paused 1.0" in _http(settings, "metrics")
+            time.sleep(0.1)
         assert _offsets(settings) == (0, 50)
         server = subprocess.Popen(
             [
@@ -290,9 +293,15 @@ def test_a_store_that_is_away_delays_events_but_loses_none(
             wait_until("the store to be back", lambda: _is_up(settings))
             _wait_for_store(settings, events)
             wait_until("offsets to be committed", lambda: _offsets(settings) == (50, 50))
+            wait_until("the end of the pause", lambda: "nextclick_paused 0.0" in _http(settings, "metrics"))
         finally:
             server.terminate()
             server.wait(10)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _is_up(settings: StreamingSettings) -> bool:
