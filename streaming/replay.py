@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import islice
 
 import orjson
@@ -20,6 +21,7 @@ from kafka.future import Future
 from streaming.dead_letter_reader import Progress, read_letters, read_replayed, replayed_topic
 from streaming.dead_letters import LETTER_OPTIONS, REPLAYS, Letter, open_producer, wait_for
 from streaming.errors import DeadLettersError
+from streaming.item_topic import newest_places
 from streaming.settings import StreamingSettings
 from streaming.topics import ensure_compacted_topic
 
@@ -56,6 +58,8 @@ class ReplayResult:
     """Sent back too often."""
     without_source: Counter[str] = field(default_factory=Counter)
     """Not written by our consumer: nothing says where they came from."""
+    superseded: Counter[str] = field(default_factory=Counter)
+    """Of items that were sent anew since: what came later would be undone."""
     refused: Counter[str] = field(default_factory=Counter)
     """Not taken by Kafka, while others were: too large for their topic, say, or their topic is gone."""
     refusal: str = ""
@@ -69,7 +73,7 @@ def replay(settings: StreamingSettings, options: ReplayOptions, progress: Progre
     Raises KafkaUnavailableError if no broker answers, DeadLettersError if letters cannot be read or none can be sent.
     """
     result = ReplayResult()
-    chosen = _choose(read_letters(settings, progress), read_replayed(settings), options, result)
+    chosen = _choose(settings, read_letters(settings, progress), read_replayed(settings), options, result)
     if options.dry_run:
         result.sent.update(letter.reason for letter in chosen)
         return result
@@ -81,9 +85,14 @@ def replay(settings: StreamingSettings, options: ReplayOptions, progress: Progre
 
 
 def _choose(
-    letters: Iterable[Letter], replayed: set[str], options: ReplayOptions, result: ReplayResult
+    settings: StreamingSettings,
+    letters: Iterable[Letter],
+    replayed: set[str],
+    options: ReplayOptions,
+    result: ReplayResult,
 ) -> Iterator[Letter]:
     seen: set[str] = set()
+    newest_items = cache(lambda: newest_places(settings))
     for letter in letters:
         if not letter.matches(options.reason, options.field):
             result.not_matching += 1
@@ -95,9 +104,16 @@ def _choose(
             result.repeated[letter.reason] += 1
         elif letter.replays >= MAX_REPLAYS and not options.force:
             result.hopeless[letter.reason] += 1
+        elif letter.source_topic == settings.items_topic and _is_superseded(letter, newest_items()):
+            result.superseded[letter.reason] += 1
         else:
             seen.add(letter.identity)
             yield letter
+
+
+def _is_superseded(letter: Letter, newest: dict[bytes, tuple[int, int]]) -> bool:
+    partition, offset = newest.get(letter.key or b"", (-1, -1))
+    return partition == letter.source_partition and offset > letter.source_offset
 
 
 def _send(

@@ -189,6 +189,7 @@ def _print_result(result: "ReplayResult", dry_run: bool) -> None:
         "to be sent" if dry_run else "sent": result.sent,
         "sent before": result.replayed_before,
         "written twice": result.repeated,
+        "sent anew since": result.superseded,
         "refused": result.refused,
         "came back too often": result.hopeless,
         "of unknown origin": result.without_source,
@@ -253,6 +254,7 @@ def _counts(result: "ReplayResult") -> dict[str, Any]:
         "repeated": dict(result.repeated),
         "hopeless": dict(result.hopeless),
         "without_source": dict(result.without_source),
+        "superseded": dict(result.superseded),
         "refused": dict(result.refused),
         "not_matching": result.not_matching,
     }

@@ -23,6 +23,7 @@ from streaming.dead_letters import REPLAYS, DeadLetters
 from streaming.errors import DeadLettersError, EventError, Reason
 from streaming.replay import MAX_REPLAYS, ReplayOptions, replay
 from streaming.settings import StreamingSettings
+from streaming.topics import ensure_items_topic
 
 NOW_MS = 1_700_000_000_000
 SENT: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], Reason, str]] = [
@@ -237,6 +238,24 @@ def test_a_source_that_is_gone_is_told(settings: StreamingSettings, run_id: str)
     with pytest.raises(DeadLettersError, match="does not take the letters back"):
         replay(settings, ReplayOptions())
     assert len(_messages(settings, settings.events_topic)) == len(SENT)
+
+
+def test_an_item_that_was_sent_anew_stays_as_it_is(settings: StreamingSettings, run_id: str) -> None:
+    settings = settings.model_copy(update={"items_topic": f"items-{run_id}"})
+    ensure_items_topic(settings)
+    producer = KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)
+    sent = {
+        key: producer.send(settings.items_topic, key=key, value=b"not json").get(20) for key in (b"mended", b"broken")
+    }
+    producer.send(settings.items_topic, key=b"mended", value=b"{}").get(20)
+    producer.close()
+    for key, place in sent.items():
+        _write(settings, range(place.offset, place.offset + 1), topic=place.topic, partition=place.partition, key=key)
+    result = replay(settings, ReplayOptions())
+    assert result.superseded.total() == 1
+    assert result.sent.total() == len(SENT) + 1
+    replayed = [record.key for record in _messages(settings, settings.items_topic) if dict(record.headers).get(REPLAYS)]
+    assert replayed == [b"broken"]
 
 
 def test_nothing_is_committed(settings: StreamingSettings) -> None:
