@@ -49,7 +49,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """One training run, reproducible on a CPU from this and the archive alone."""
+    """One training run, reproducible on one kind of CPU from this and the archive alone."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
