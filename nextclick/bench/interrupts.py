@@ -1,13 +1,14 @@
 """Ctrl-C and SIGTERM at moments when they would leave something behind. For the main thread."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from nextclick.interrupts import interrupt, interrupt_between_tasks
+from nextclick.interrupts import interrupt
 
-_NUMBERS = (signal.SIGINT, signal.SIGTERM)
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+"""SIGALRM is an interrupt that has waited for a task of a Kafka client."""
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
@@ -34,17 +35,13 @@ def interrupted_after(undo: Callable[[], object] = lambda: None) -> Iterator[Non
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM unwinds the block as Ctrl-C does, so that what was made is removed."""
-    interrupt_between_tasks()
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
+    with _handled(interrupt, (signal.SIGTERM, signal.SIGALRM)):
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
-def _handled(handler: Handler) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in _NUMBERS}
+def _handled(handler: Handler, numbers: Sequence[signal.Signals] = _NUMBERS) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:

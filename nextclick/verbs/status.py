@@ -1,10 +1,14 @@
 """`nextclick status`: what runs, where, and where its log is."""
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from nextclick.report import JsonOption, console, write_json
+
+if TYPE_CHECKING:
+    from nextclick.stack.local import Row
 
 
 def run(json_file: JsonOption = None) -> None:
@@ -14,17 +18,16 @@ def run(json_file: JsonOption = None) -> None:
     """
     from nextclick.stack.local import status
 
-    write_json(json_file, {row.name: _plain(row) for row in status()})
-    print_status()
+    rows = status()
+    write_json(json_file, {row.name: _plain(row) for row in rows})
+    print_status(rows)
 
 
-def print_status() -> None:
+def print_status(rows: "list[Row]") -> None:
     """Print the table for people."""
-    from nextclick.stack.local import status
-
     table = Table("part", "state", "address", "pid", box=None, pad_edge=False)
     table.add_column("log", overflow="fold")
-    for row in status():
+    for row in rows:
         table.add_row(row.name, row.state, row.address, str(row.pid or ""), str(row.log or ""))
     console.print(table)
 

@@ -17,7 +17,7 @@ def run(
     """
     from nextclick.stack.definitions import definitions_applied
     from nextclick.stack.local import print_env as environment
-    from nextclick.stack.local import up
+    from nextclick.stack.local import status, up
 
     parts = [part.strip() for part in only.split(",") if part.strip()] or None
     if print_env:
@@ -33,5 +33,5 @@ def run(
         stack.keep()
     from nextclick.verbs.status import print_status
 
-    print_status()
+    print_status(status())
     console.print("Stop it with [bold]nextclick down[/].", highlight=False)

@@ -10,15 +10,22 @@ PROGRAM = """
 import os, signal, sys
 from kafka.future import Future
 from kafka.net.selector import NetworkSelector
+from nextclick.bench.interrupts import terminated_like_interrupted
 from nextclick.interrupts import interrupt_between_tasks
 
+number = signal.SIGINT
 if sys.argv[1] == "guarded":
     interrupt_between_tasks()
+elif sys.argv[1] == "terminated":  # in the background, where SIGINT is ignored
+    number = signal.SIGTERM
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    guard = terminated_like_interrupted()
+    guard.__enter__()
 answer = Future()
 steps = []
 
 async def ask():
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), number)
     for _ in range(1000):
         pass
     steps.append("whole")
@@ -44,8 +51,9 @@ def _run(how: str, seconds: float) -> str:
     return done.stdout.strip()
 
 
-def test_an_interrupt_waits_for_the_task_and_ends_the_wait() -> None:
-    assert _run("guarded", 30) == "interrupted whole"
+@pytest.mark.parametrize("how", ["guarded", "terminated"])
+def test_an_interrupt_waits_for_the_task_and_ends_the_wait(how: str) -> None:
+    assert _run(how, 30) == "interrupted whole"
 
 
 def test_without_that_the_client_swallows_it() -> None:
