@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+from kafka.net.inet import KafkaNetSocket
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslBytesRequest
 from pydantic import SecretStr
 
@@ -30,6 +31,7 @@ def kafka_options(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,
         "reconnect_backoff_max_ms": _RECONNECT_MS,
+        "proxy_url": f"{_ClosedUnlessConnected.SCHEMES[0]}://",
     }
     if settings.kafka_uses_tls:
         options |= _tls_options(settings)
@@ -42,6 +44,26 @@ def kafka_options(settings: KafkaSettings) -> dict[str, Any]:
 def unavailable(settings: KafkaSettings) -> KafkaUnavailableError:
     """What to raise when a client could not be opened. Takes a look at the first broker, for a few seconds at most."""
     return KafkaUnavailableError(settings.kafka_bootstrap_servers, _reason(settings))
+
+
+class _ClosedUnlessConnected(KafkaNetSocket):
+    """Connects to brokers directly, and has no socket left where that fails.
+
+    kafka-python 3.0.12 leaves it open, for the garbage collector: one more with each try, as long as Kafka is away.
+    """
+
+    SCHEMES = ("direct",)
+
+    async def sock_connect(
+        self, net: Any, sock: socket.socket, sockaddr: tuple[Any, ...], timeout_at: float | None = None
+    ) -> socket.socket:
+        """As the client's own."""
+        try:
+            await super().sock_connect(net, sock, sockaddr, timeout_at)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
 
 def _reason(settings: KafkaSettings) -> str:

@@ -19,6 +19,7 @@ from kafka.errors import (
     IllegalGenerationError,
     KafkaError,
     RebalanceInProgressError,
+    RetriableError,
     UnknownMemberIdError,
 )
 from kafka.structs import OffsetAndMetadata
@@ -152,13 +153,17 @@ class PatientConsumer:
         )
 
     def poll(self, wait_ms: int = POLL_MS) -> Batch:
-        """The next records, empty after so long without any, and while no broker answers.
+        """The next records; none after so long without any, and while no broker answers.
 
         Raises KafkaUnavailableError for what does not pass by itself, as a login that is refused from now on.
         """
         self._see_rejoin_through()
         try:
             batch: Batch = self.kafka.poll(timeout_ms=wait_ms)
+        except RetriableError as error:  # of a refresh of metadata; the client has the next try under way
+            log.warning("Kafka does not answer: %s", error)
+            time.sleep(POLL_MS / 1000)
+            return {}
         except KafkaError as error:
             raise KafkaUnavailableError(self._settings.kafka_bootstrap_servers, str(error)) from error
         if self._retry_at is None:

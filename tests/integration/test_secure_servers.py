@@ -135,13 +135,11 @@ def test_admin_producer_and_consumer_get_in(ways_in: dict[str, Any], caplog: pyt
     settings = StreamingSettings(**ways_in, **names())
     with caplog.at_level(logging.DEBUG):
         ensure_topics(settings)
-        producer = KafkaProducer(**kafka_options(settings))
-        producer.send(settings.events_topic, b"hello").get(timeout=20)
-        producer.close()
-        consumer = open_consumer(settings, settings.consumer_group)
-        consumer.assign([TopicPartition(settings.events_topic, 0)])
-        (records,) = consumer.poll(timeout_ms=20_000).values()
-        consumer.close()
+        with closing(KafkaProducer(**kafka_options(settings))) as producer:
+            producer.send(settings.events_topic, b"hello").get(timeout=20)
+        with closing(open_consumer(settings, settings.consumer_group)) as consumer:
+            consumer.assign([TopicPartition(settings.events_topic, 0)])
+            (records,) = consumer.poll(timeout_ms=20_000).values()
     assert [record.value for record in records] == [b"hello"]
     assert any(record.name == "kafka.net.connection" for record in caplog.records)  # it did log at its most talkative
     assert not [record for record in caplog.records if any(secret in str(vars(record)) for secret in SECRETS)]
@@ -173,26 +171,24 @@ def test_a_member_outlasts_an_absence_of_those_who_grant_tokens(
         kafka_oauth_client_secret=CLIENT_SECRET,
     )
     ensure_topics(settings)
-    member = PatientConsumer(settings, settings.consumer_group, [settings.events_topic])
     found: Batch = {}
+    with closing(PatientConsumer(settings, settings.consumer_group, [settings.events_topic])) as member:
 
-    def reads_on() -> bool:
-        found.update(member.poll())
-        return bool(found)
+        def reads_on() -> bool:
+            found.update(member.poll())
+            return bool(found)
 
-    wait_until("partitions", lambda: bool(member.poll() or member.kafka.assignment()))
-    brief_tokens.is_away = True
-    time.sleep(1)  # the token of before is not good any more
-    _cut_connections(kafka)
-    wait_until("its absence", lambda: not reads_on() and "KAFKA_OAUTH_TOKEN_URL answers 503" in caplog.text)
-    producer = KafkaProducer(**kafka_options(KafkaSettings(**login(kafka, certificates))))
-    producer.send(settings.events_topic, b"hello").get(20)
-    producer.close()
-    assert not reads_on()
-    brief_tokens.is_away = False
-    wait_until("the message", reads_on)
-    wait_until("a commit", lambda: member.commit(next_offsets(found)))
-    member.close()
+        wait_until("partitions", lambda: bool(member.poll() or member.kafka.assignment()))
+        brief_tokens.is_away = True
+        time.sleep(1)  # the token of before is not good any more
+        _cut_connections(kafka)
+        wait_until("its absence", lambda: not reads_on() and "KAFKA_OAUTH_TOKEN_URL answers 503" in caplog.text)
+        with closing(KafkaProducer(**kafka_options(KafkaSettings(**login(kafka, certificates))))) as producer:
+            producer.send(settings.events_topic, b"hello").get(20)
+        assert not reads_on()
+        brief_tokens.is_away = False
+        wait_until("the message", reads_on)
+        wait_until("a commit", lambda: member.commit(next_offsets(found)))
 
 
 def _cut_connections(kafka: SecureKafka) -> None:
@@ -234,56 +230,53 @@ def test_what_is_wrong_with_tls_is_told(kafka: SecureKafka, certificates: Certif
 def test_a_member_that_has_a_name_keeps_it_over_a_restart(kafka: SecureKafka, certificates: Certificates) -> None:
     settings = StreamingSettings(**login(kafka, certificates), **names(), consumer_instance_id="pod-0")
     ensure_topics(settings)
-    admin = KafkaAdminClient(**kafka_options(settings))
     seen = []
-    for _ in range(2):
-        consumer = open_consumer(settings, settings.consumer_group)
-        consumer.subscribe([settings.events_topic])
-        wait_until("partitions", lambda consumer=consumer: bool(consumer.poll(100) or consumer.assignment()))
-        group = admin.describe_groups([settings.consumer_group])[settings.consumer_group]
-        seen.append([member["group_instance_id"] for member in group["members"]])
-        consumer.close()
-    admin.close()
+    with closing(KafkaAdminClient(**kafka_options(settings))) as admin:
+        for _ in range(2):
+            with closing(PatientConsumer(settings, settings.consumer_group, [settings.events_topic])) as member:
+                wait_until("partitions", lambda member=member: bool(member.poll() or member.kafka.assignment()))
+                group = admin.describe_groups([settings.consumer_group])[settings.consumer_group]
+                seen.append([each["group_instance_id"] for each in group["members"]])
     assert seen == [["pod-0"], ["pod-0"]]
 
 
 def test_lag_is_what_waits_in_messages_and_in_seconds(kafka: SecureKafka, certificates: Certificates) -> None:
     settings = StreamingSettings(**login(kafka, certificates), **names(), consumer_batch_size=2)
     ensure_topics(settings)
-    producer = KafkaProducer(**kafka_options(settings))
-
-    def send(count: int) -> None:
-        for _ in range(count):
-            producer.send(settings.events_topic, b"x", timestamp_ms=1_000)
-        producer.flush()
-
-    def lag(unwritten: dict[TopicPartition, int] | None = None) -> tuple[float | None, float | None]:
-        registry = CollectorRegistry()
-        found = PartitionLag(registry)
-        found.handled(batch)
-        found.observe(consumer, unwritten)
-        labels = {"topic": settings.events_topic, "partition": "0"}
-        return tuple(registry.get_sample_value(f"nextclick_lag_{unit}", labels) for unit in ("messages", "seconds"))
-
-    send(5)
-    consumer = open_consumer(settings, settings.consumer_group)
     partition = TopicPartition(settings.events_topic, 0)
-    consumer.assign([partition])
-    batch = consumer.poll(20_000)
-    messages, seconds = lag()
-    assert messages == 3
-    assert seconds is not None
-    assert seconds > 1e9  # the handled message is of 1970
-    assert lag({partition: 0})[0] == 5
-    consumer.pause(partition)
-    send(4)
-    assert lag()[0] == 7
-    consumer.resume(partition)
-    consumer.seek_to_end(partition)
-    assert consumer.position(partition) == 9
-    assert lag() == (0, 0)
-    consumer.close()
-    producer.close()
+    with (
+        closing(KafkaProducer(**kafka_options(settings))) as producer,
+        closing(open_consumer(settings, settings.consumer_group)) as consumer,
+    ):
+
+        def send(count: int) -> None:
+            for _ in range(count):
+                producer.send(settings.events_topic, b"x", timestamp_ms=1_000)
+            producer.flush()
+
+        def lag(unwritten: dict[TopicPartition, int] | None = None) -> tuple[float | None, float | None]:
+            registry = CollectorRegistry()
+            found = PartitionLag(registry)
+            found.handled(batch)
+            found.observe(consumer, unwritten)
+            labels = {"topic": settings.events_topic, "partition": "0"}
+            return tuple(registry.get_sample_value(f"nextclick_lag_{unit}", labels) for unit in ("messages", "seconds"))
+
+        send(5)
+        consumer.assign([partition])
+        batch = consumer.poll(20_000)
+        messages, seconds = lag()
+        assert messages == 3
+        assert seconds is not None
+        assert seconds > 1e9  # the handled message is of 1970
+        assert lag({partition: 0})[0] == 5
+        consumer.pause(partition)
+        send(4)
+        assert lag()[0] == 7
+        consumer.resume(partition)
+        consumer.seek_to_end(partition)
+        assert consumer.position(partition) == 9
+        assert lag() == (0, 0)
 
 
 # --- Redis ------------------------------------------------------------------------------------------------------------
@@ -373,11 +366,10 @@ def test_events_go_all_the_way_through_tls(
     ensure_topics(settings)
     first = view_of("item 1")
     events = [first, structs.replace(first, event_id=uuid4().hex, item_id="item 2"), first]
-    producer = KafkaProducer(**kafka_options(settings))
-    for event in events:
-        producer.send(settings.events_topic, key=event.session_id.encode(), value=event_to_json(event))
-    producer.send(settings.events_topic, key=b"x", value=b"no event")
-    producer.close()
+    with closing(KafkaProducer(**kafka_options(settings))) as producer:
+        for event in events:
+            producer.send(settings.events_topic, key=event.session_id.encode(), value=event_to_json(event))
+        producer.send(settings.events_topic, key=b"x", value=b"no event")
 
     def metrics() -> list[str]:
         return get(port, "/metrics").splitlines()
