@@ -13,7 +13,7 @@ from feature_repo.errors import OnlineStoreError
 from feature_repo.online_store import open_rows
 from feature_repo.redis_commands import EncodedRow
 from feature_repo.redis_layout import LAYOUTS, row_key
-from feature_repo.redis_rows import RedisRows
+from feature_repo.redis_rows import RedisRows, check_follows
 from feature_repo.schema import Item
 from feature_repo.settings import SharedSettings
 from feature_repo.views import ITEM_PROFILE, item_to_row
@@ -40,6 +40,8 @@ class CatalogueBatch:
     partition: int
     changes: Mapping[str, Change]
     next_offset: int
+    follows: int = 0
+    """Offset up to which the store must have the partition, as messages from there on are in this batch."""
 
     @property
     def position_name(self) -> str:
@@ -48,9 +50,14 @@ class CatalogueBatch:
 
 
 class CatalogueStore(Protocol):
-    """For one thread. `write` raises OnlineStoreError; then the same batches may come again."""
+    """For one thread. `write` raises OnlineStoreError; then the same batches may come again.
+
+    If that is a StoreBehindError, after those that the store lacks; `check` raises it, and writes nothing.
+    """
 
     def write(self, batches: Sequence[CatalogueBatch]) -> None: ...
+
+    def check(self, batches: Sequence[CatalogueBatch]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -72,12 +79,17 @@ class _RedisCatalogue:
                 return
         raise OnlineStoreError("other consumers keep writing the same items: is CATALOGUE_GROUP the same for all?")
 
+    def check(self, batches: Sequence[CatalogueBatch]) -> None:
+        check_follows(batches, self._rows.begin([batch.position_name for batch in batches], []))
+
     def close(self) -> None:
         self._rows.close()
 
     def _write_once(self, batches: Sequence[CatalogueBatch]) -> bool:
         names = [batch.position_name for batch in batches]
-        positions = self._rows.begin(names, []).positions
+        begun = self._rows.begin(names, [])
+        check_follows(batches, begun)
+        positions = begun.positions
         changes: dict[str, Change] = {}
         for batch, position in zip(batches, positions, strict=True):
             changes |= {key: change for key, change in batch.changes.items() if change.offset >= position}
@@ -104,6 +116,9 @@ class _SqliteCatalogue:
         self._rows.write(_rows(changes))
         self._rows.delete([(ITEM_PROFILE, item_id) for item_id in _deleted(changes)])
         note_in_sqlite(self._settings, _available(changes))
+
+    def check(self, batches: Sequence[CatalogueBatch]) -> None:
+        """Nobody keeps positions here."""
 
     def close(self) -> None:
         self._rows.close()

@@ -2,6 +2,7 @@
 
 NextclickError
 ├── OnlineStoreError    it could not be reached or refused the request; the same call may succeed later
+│   └── StoreBehindError  it lacks what it once had: have it written again first
 ├── RegistryError       Feast's registry cannot be used
 ├── SecretFileError     a file that should hold a secret cannot be read
 ├── ArchiveError        the event archive could not be read or written; the same call may succeed later
@@ -12,6 +13,8 @@ NextclickError
 └── nextclick: stack, datasets, command line
 """
 
+from collections.abc import Mapping
+
 
 class NextclickError(Exception):
     """Its text is one clear sentence that says what to do; the command line prints it without a traceback."""
@@ -19,6 +22,15 @@ class NextclickError(Exception):
 
 class OnlineStoreError(NextclickError):
     """The online store could not be reached or refused the request; the same call may succeed later."""
+
+
+class StoreBehindError(OnlineStoreError):
+    """The online store lacks messages that it once had: it lost its newest writes, or is another one."""
+
+    def __init__(self, positions: Mapping[int, int]) -> None:
+        super().__init__(f"the online store was further than (partition: offset) {dict(positions)}")
+        self.positions = positions
+        """Offset up to which it has each of the partitions concerned."""
 
 
 class RegistryError(NextclickError):

@@ -5,14 +5,14 @@ than Redis does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from feature_repo.errors import OnlineStoreError
+from feature_repo.errors import OnlineStoreError, StoreBehindError
 from feature_repo.redis_commands import (
     EXPIRE_SCRIPT,
     SWAP_SCRIPT,
@@ -47,6 +47,28 @@ class Begun(NamedTuple):
     """Rows with their revision, as `read_revised`."""
     rewrites: int = 0
     """Changes whenever somebody rewrote rows without moving a position on, so that what is remembered may be old."""
+    forgets_positions: bool = False
+    """Whether 0 may also stand for a position that only another process knows."""
+
+
+class FollowingBatch(Protocol):
+    """Messages of one partition that come after others."""
+
+    @property
+    def partition(self) -> int: ...
+
+    @property
+    def follows(self) -> int: ...
+
+
+def check_follows(batches: Sequence[FollowingBatch], begun: Begun) -> None:
+    """Raise StoreBehindError if the store lacks messages that one of the batches, for which it begun, follows."""
+    if begun.forgets_positions:
+        return
+    placed = zip(batches, begun.positions, strict=True)
+    behind = {batch.partition: position for batch, position in placed if position < batch.follows}
+    if behind:
+        raise StoreBehindError(behind)
 
 
 class RedisRows:

@@ -89,7 +89,7 @@ class SdkRows:
     def begin(self, partitions: Sequence[str], wanted: Wanted, shared: Wanted = ()) -> Begun:
         """As RedisRows; positions live as long as this object, so a crash may count popularity twice."""
         positions = [self._positions.get(partition, 0) for partition in partitions]
-        return Begun(positions, self.read(wanted), self.read_revised(shared), self._rewritten)
+        return Begun(positions, self.read(wanted), self.read_revised(shared), self._rewritten, forgets_positions=True)
 
     def send_commit(
         self, positions: Mapping[str, int], rows: Sequence[EncodedRow], *, is_rewrite: bool

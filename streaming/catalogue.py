@@ -12,7 +12,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from prometheus_client import Counter
 
 from feature_repo.catalogue_store import CatalogueBatch, Change, open_catalogue_store
-from feature_repo.errors import OnlineStoreError
+from feature_repo.errors import OnlineStoreError, StoreBehindError
 from feature_repo.feature_store import apply
 from feature_repo.schema import MAX_TIMESTAMP_MS
 from streaming.dead_letters import DeadLetters
@@ -62,6 +62,12 @@ class Catalogue(Stage):
             if batch:
                 self._handle(batch)
                 self._metrics.lag.handled(batch)
+            elif places := self._kafka.idle_places():  # the store may have lost what it had
+                self._store.check(
+                    [CatalogueBatch(self._topic_id, of.partition, {}, at, at) for of, at in places.items()]
+                )
+        except StoreBehindError as behind:
+            self._kafka.go_back(batch, behind.positions)
         except (OnlineStoreError, *KAFKA_AWAY) as error:
             self._metrics.retries.inc()
             self._kafka.retry_later(batch, error)
@@ -99,7 +105,8 @@ class Catalogue(Stage):
                 else:
                     timestamp_ms = min(max(0, record.timestamp), MAX_TIMESTAMP_MS)
                     changes[item_id] = Change(record.offset, timestamp_ms, item)
-            parsed.append(CatalogueBatch(self._topic_id, partition.partition, changes, records[-1].offset + 1))
+            follows, end = self._kafka.follows[partition], records[-1].offset + 1
+            parsed.append(CatalogueBatch(self._topic_id, partition.partition, changes, end, follows))
         return parsed, rejected
 
     def _reject(self, rejected: Rejected) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from feature_repo.errors import OnlineStoreError
+from feature_repo.errors import OnlineStoreError, StoreBehindError
 from feature_repo.feature_store import apply
 from feature_repo.schema import Event, EventType
 from streaming.dead_letters import DeadLetters
@@ -99,6 +99,7 @@ class Consumer(Stage):
                     self._finish()
             else:
                 self._commit({})
+                self._check_store()
         self._metrics.paused.set(self.is_paused)
         self._metrics.lag.observe(self._kafka.kafka)
         if time.monotonic() - self._collected_at > _COLLECT_SECONDS:
@@ -127,6 +128,9 @@ class Consumer(Stage):
             if self._sent:
                 self._sent = None
                 self._fold.forget_all()
+            if isinstance(error, StoreBehindError):
+                self._kafka.go_back(unwritten, error.positions)
+                return
             self._metrics.retries.inc()
             self._kafka.retry_later(unwritten, error)
 
@@ -155,6 +159,11 @@ class Consumer(Stage):
         if not self._kafka.commit_soon(offsets):
             self._fold.forget_all()
 
+    def _check_store(self) -> None:
+        """It may have lost what it had, and otherwise that would show with the next event only."""
+        if places := self._kafka.idle_places():
+            self._fold.check([PartitionBatch(self._topic_id, of.partition, [], at, at) for of, at in places.items()])
+
     def _parse(self, batch: Batch) -> "Parsed":
         started = time.perf_counter()
         parse = self._parser.parse_record
@@ -173,7 +182,8 @@ class Consumer(Stage):
                     continue
                 events.append((record.offset, event))
                 parsed.arrived_ms.append(record.timestamp)
-            parsed.batches.append(PartitionBatch(self._topic_id, partition.partition, events, records[-1].offset + 1))
+            follows, end = self._kafka.follows[partition], records[-1].offset + 1
+            parsed.batches.append(PartitionBatch(self._topic_id, partition.partition, events, end, follows))
         parsed.seconds = time.perf_counter() - started
         return parsed
 

@@ -15,6 +15,7 @@ from feature_repo.errors import OnlineStoreError
 from feature_repo.online_store import open_rows
 from feature_repo.redis_commands import EncodedRow
 from feature_repo.redis_layout import Encoded
+from feature_repo.redis_rows import check_follows
 from feature_repo.schema import Event, EventType
 from feature_repo.sorted_events import Entries, entries_of
 from feature_repo.timeline import SessionTimeline, Timeline, UserTimeline
@@ -39,6 +40,8 @@ class PartitionBatch:
     events: Sequence[tuple[int, Event]]
     next_offset: int
     """Offset after the last message of the batch, event or not."""
+    follows: int = 0
+    """Offset up to which the store must have the partition, as messages from there on are in this batch."""
 
     @property
     def position_name(self) -> str:
@@ -80,7 +83,8 @@ class OnlineFold:
     def apply(self, batches: Sequence[PartitionBatch]) -> Applied:
         """Fold at most one batch of each partition into the store; what was applied before changes nothing.
 
-        Raises OnlineStoreError; then nothing is remembered that the store may not have, and the batch may come again.
+        Raises OnlineStoreError; then nothing is remembered that the store may not have, and the batch may come again,
+        if that is a StoreBehindError, after what the store lacks.
         """
         return self.send(batches)()
 
@@ -99,6 +103,11 @@ class OnlineFold:
             return work.applied
 
         return finish
+
+    def check(self, batches: Sequence[PartitionBatch]) -> None:
+        """Raise StoreBehindError where `apply` would; other than that, batches without events do nothing."""
+        with self._forgetting():
+            check_follows(batches, self._rows.begin([batch.position_name for batch in batches], []))
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Drop what is remembered of partitions that another consumer may write from now on."""
@@ -190,6 +199,7 @@ class OnlineFold:
             [(SESSION_EVENTS, session_id) for session_id in cold],
             [(USER_HISTORY, user_id) for user_id in cold_users],
         )
+        check_follows(work.batches, begun)
         positions = dict(zip(names, begun.positions, strict=True))
         if begun.rewrites != self._rewrites_seen:
             self._rewrites_seen = begun.rewrites

@@ -3,15 +3,13 @@ patience with whatever the batches are written to.
 """
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.base import MemberState
 from kafka.errors import (
     CommitFailedError,
@@ -27,6 +25,7 @@ from kafka.structs import OffsetAndMetadata
 from streaming.errors import KafkaUnavailableError, TokenError
 from streaming.kafka_connection import kafka_options, unavailable
 from streaming.kafka_records import unpack_quickly
+from streaming.rebalances import RebalanceNotes, UnreadJoin
 from streaming.settings import StreamingSettings
 
 log = logging.getLogger(__name__)
@@ -42,6 +41,9 @@ HEARTBEAT_MS = 1_000
 
 COMMIT_SECONDS = 0.1
 """Between the commits of a group whose store knows what it has: after a crash no more than that comes again."""
+
+_LOOK_SECONDS = 5.0
+"""Between two looks whether the store still has everything, while nothing comes."""
 
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
@@ -132,7 +134,12 @@ class PatientConsumer:
         self._given_back: set[TopicPartition] = set()
         """Partitions of what failed and was not committed since."""
         self._uncommitted: dict[TopicPartition, int] = {}
+        self._next: dict[TopicPartition, int] = {}
+        """Where what is handed out goes on, by partition, since it was last assigned."""
+        self.follows: dict[TopicPartition, int] = {}
+        """Of each partition of the last batch, the offset from which on no message was left out before it."""
         self._committed_at = 0.0
+        self._looked_at = 0.0
         self._rebalances = RebalanceNotes(self._forget_positions)
         self.kafka = open_consumer(settings, group)
         for topic in topics:
@@ -167,6 +174,8 @@ class PatientConsumer:
         except KafkaError as error:
             raise KafkaUnavailableError(self._settings.kafka_bootstrap_servers, str(error)) from error
         if self._retry_at is None:
+            self.follows = {partition: self._next.get(partition, at) for partition, at in first_offsets(batch).items()}
+            self._next |= next_offsets(batch)
             return batch
         self._give_back(batch)  # of partitions that were assigned in the meantime
         if time.monotonic() >= self._retry_at:
@@ -187,6 +196,22 @@ class PatientConsumer:
         self._given_back.update(batch or self._uncommitted)
         self._retry_at = time.monotonic() + self._delay
         self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)
+
+    def idle_places(self) -> dict[TopicPartition, int]:
+        """Now and then, where each partition goes on; for when a poll has brought nothing."""
+        if self._retry_at is not None or time.monotonic() - self._looked_at < _LOOK_SECONDS:
+            return {}
+        self._looked_at = time.monotonic()
+        places = {each: self._next.get(each, position(self.kafka, each)) for each in self.kafka.assignment()}
+        return {partition: at for partition, at in places.items() if at is not None}
+
+    def go_back(self, batch: Batch, positions: Mapping[int, int]) -> None:
+        """Have the batch come again, and before it, of partitions of these numbers, all from these offsets on."""
+        assigned = self.kafka.assignment()
+        behind = {each: positions[each.partition] for each in assigned if each.partition in positions}
+        self._seek(first_offsets(batch) | behind)
+        with suppress(*KAFKA_AWAY):
+            self._tell(behind)
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         """As the function of this name."""
@@ -228,8 +253,8 @@ class PatientConsumer:
         task = coordinator._join_task
         if task is not None and task.succeeded() and coordinator.state is not MemberState.REBALANCING:
             coordinator._join_task = None  # it has left that generation since
-        elif task is not None and not isinstance(task, _UnreadJoin):
-            coordinator._join_task = _UnreadJoin(task)
+        elif task is not None and not isinstance(task, UnreadJoin):
+            coordinator._join_task = UnreadJoin(task)
         if coordinator.rejoining and not coordinator.rejoin_needed:
             coordinator.request_rejoin()
 
@@ -238,30 +263,34 @@ class PatientConsumer:
 
         kafka-python 3.0.12 would go on where it was, past what the caller still held of them and now drops.
         """
+        self._next.clear()
         self.kafka._subscription.assign_from_subscribed([])
 
     def _give_back(self, batch: Batch) -> None:
-        assigned = self.kafka.assignment()
-        for partition, offset in first_offsets(batch).items():
-            if partition in assigned:
-                self.kafka.seek(partition, offset)
-        self.kafka.pause(*assigned)
+        self._seek(first_offsets(batch))
+        self.kafka.pause(*self.kafka.assignment())
+
+    def _seek(self, offsets: Mapping[TopicPartition, int]) -> None:
+        for partition in self.kafka.assignment() & offsets.keys():
+            self.kafka.seek(partition, offsets[partition])
+            self._next[partition] = offsets[partition]
+
+    def _tell(self, behind: dict[TopicPartition, int]) -> None:
+        """Of what the group had done already, which is not so where it begins or finds nothing between two messages."""
+        lacking = {partition: at for partition, at in behind.items() if (self.kafka.committed(partition) or 0) > at}
+        if not lacking:
+            return
+        log.warning("the online store has lost what follows %s: reading it again", describe(lacking))
+        begins = self.kafka.beginning_offsets(list(lacking))
+        if gone := {partition: begin for partition, begin in begins.items() if begin > lacking[partition]}:
+            log.warning("Kafka has no longer what was before %s: run nextclick backfill", describe(gone))
 
 
-class _UnreadJoin:
-    """The future of a join, which is not over before the coordinator has read it: then it forgets this, too."""
-
-    is_done = False
-
-    def __init__(self, task: Any) -> None:
-        self._task = task
-
-    def __await__(self) -> Generator[Any, Any, bytes]:
-        answer: bytes = yield from self._task.__await__()
-        return answer
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
+def position(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
+    """The next message to read of an assigned partition, None while that is not known."""
+    with suppress(KafkaError):
+        return consumer.position(partition, timeout_ms=0)
+    return None
 
 
 def first_offsets(batch: Batch) -> dict[TopicPartition, int]:
@@ -272,35 +301,3 @@ def first_offsets(batch: Batch) -> dict[TopicPartition, int]:
 def next_offsets(batch: Batch) -> dict[TopicPartition, int]:
     """What to commit once the records are written."""
     return {partition: records[-1].offset + 1 for partition, records in batch.items()}
-
-
-class RebalanceNotes(ConsumerRebalanceListener):
-    """Remembers which partitions were taken away; the loop asks after every poll, before it handles records."""
-
-    def __init__(self, on_revoked: Callable[[], None]) -> None:
-        self._on_revoked = on_revoked
-        self._lock = threading.Lock()  # the client may call from its own thread
-        self._revoked: set[TopicPartition] = set()
-        self.were_dealt = False
-
-    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Called by the client."""
-        with self._lock:
-            self._revoked.update(revoked)
-        self._on_revoked()
-        log.info("partitions revoked: %s", _names(revoked))
-
-    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Called by the client."""
-        self.were_dealt = True
-        log.info("partitions assigned: %s", _names(assigned))
-
-    def take_revoked(self) -> set[TopicPartition]:
-        """Partitions revoked since the last call, even if they were assigned again in between."""
-        with self._lock:
-            revoked, self._revoked = self._revoked, set()
-        return revoked
-
-
-def _names(partitions: Iterable[TopicPartition]) -> str:
-    return ", ".join(f"{topic}[{partition}]" for topic, partition in sorted(partitions)) or "none"

@@ -12,6 +12,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from streaming.kafka_consumer import position
+
 _EVERY_SECONDS = 1.0
 _ASK_MS = 500
 
@@ -47,11 +49,11 @@ class PartitionLag(Collector):
         self._handled_ms = {partition: seen for partition, seen in self._handled_ms.items() if partition in assigned}
         lags = {}
         for partition, end in _ends(consumer, assigned).items():
-            position = (unwritten or {}).get(partition)
-            if position is None:
-                position = _position(consumer, partition)
-            if position is not None:
-                lags[partition] = (max(0, end - position), self._handled_ms.get(partition))
+            reached = (unwritten or {}).get(partition)
+            if reached is None:
+                reached = position(consumer, partition)
+            if reached is not None:
+                lags[partition] = (max(0, end - reached), self._handled_ms.get(partition))
         with self._lock:
             self._lags = lags
 
@@ -74,13 +76,6 @@ class PartitionLag(Collector):
                 seconds.add_metric([topic, str(partition)], age)
         yield messages
         yield seconds
-
-
-def _position(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
-    """The next message to read, None while that is not known."""
-    with suppress(KafkaError):
-        return consumer.position(partition, timeout_ms=0)
-    return None
 
 
 def _ends(consumer: KafkaConsumer, assigned: set[TopicPartition]) -> dict[TopicPartition, int]:
