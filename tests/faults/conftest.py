@@ -1,13 +1,18 @@
 """A broker for the tests of faults alone: they stop and restart what others could not do without."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from feature_repo.feature_store import apply
 from streaming.settings import StreamingSettings
-from tests.faults.own_servers import Server, kafka_server
+from tests.faults.own_servers import Server, kafka_server, redis_server
+from tests.faults.planted_stream import Message
+from tests.faults.scene import MAX_POLL_MS, Scene, SceneMaker
+from tests.faults.stages import stage_settings
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +28,18 @@ def definitions(_environment: None, tmp_path_factory: pytest.TempPathFactory) ->
     home = tmp_path_factory.mktemp("definitions")
     apply(StreamingSettings(nextclick_home=home))
     return home
+
+
+@pytest.fixture
+def scene_of(broker: Server, definitions: Path, tmp_path: Path) -> Iterator[SceneMaker]:
+    """Makes the scene of a stream."""
+    name = uuid4().hex[:8]
+    with ExitStack() as stack:
+        store = stack.enter_context(redis_server(tmp_path))
+
+        def make(messages: list[Message]) -> Scene:
+            others = {"events_topic": f"events-{name}", "max_poll_interval_ms": MAX_POLL_MS, "consumer_batch_size": 200}
+            settings = stage_settings(broker, store, definitions, name, **others)
+            return stack.enter_context(closing(Scene(settings, store, messages, tmp_path)))
+
+        yield make

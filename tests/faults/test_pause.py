@@ -2,12 +2,10 @@
 
 import random
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from signal import SIGCONT, SIGSTOP
-from uuid import uuid4
 
 import psutil
 import pytest
@@ -16,73 +14,17 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_topics
-from tests.faults.feeding import Feeder, with_offsets
-from tests.faults.own_servers import Process, Server, redis_server, wait_until
-from tests.faults.plain_fold import assert_same, expected_store, session_rows
-from tests.faults.planted_stream import PARTITIONS, Message, planted_stream
-from tests.faults.stages import Progress, dump, letters, members, stage, stage_settings, write_catalogue
+from tests.faults.feeding import with_offsets
+from tests.faults.own_servers import Process, Server, wait_until
+from tests.faults.plain_fold import assert_same, session_rows
+from tests.faults.planted_stream import PARTITIONS, planted_stream
+from tests.faults.scene import MAX_POLL_MS, Scene, SceneMaker
+from tests.faults.stages import dump, letters, members
 
 pytestmark = pytest.mark.timeout(180)
 
 DEALT = "partitions assigned: "
 NOT_WRITTEN = "is not written, next try"
-MAX_POLL_MS = 3000
-
-
-class Scene:
-    """A Redis with the catalogue, a topic of a test's own, and a stream to send."""
-
-    def __init__(self, settings: StreamingSettings, store: Server, messages: list[Message], tmp_path: Path) -> None:
-        self.settings = settings
-        self.store = store
-        self.messages = messages
-        self.topic_id = ensure_topics(settings)[settings.events_topic]
-        self.feeder = Feeder(settings, messages)
-        self.progress = Progress(settings, self.topic_id)
-        self._tmp_path = tmp_path
-        write_catalogue(settings)
-
-    def consumer(self, name: str = "consumer") -> Process:
-        """One more consumer, to be entered."""
-        return stage("consumer", self.settings, self._tmp_path / f"{name}.log")
-
-    def committed(self) -> list[int]:
-        """Of the consumers' group."""
-        return self.progress.committed(self.settings.consumer_group)
-
-    def await_committed(self, *consumers: Process) -> None:
-        """Until all that was sent is done."""
-        self.feeder.flush()
-        ends = self.progress.ends()
-        wait_until(f"committed {ends}", lambda: self.committed() == ends, consumers)
-
-    def check_store(self) -> None:
-        """All that was sent stands there as a plain fold leaves it."""
-        assert_same(dump(self.settings), expected_store(self.messages[: self.feeder.sent], self.topic_id))
-
-    def close(self) -> None:
-        """Give connections back."""
-        self.feeder.close()
-        self.progress.close()
-
-
-SceneMaker = Callable[[list[Message]], Scene]
-
-
-@pytest.fixture
-def scene_of(broker: Server, definitions: Path, tmp_path: Path) -> Iterator[SceneMaker]:
-    """Makes the scene of a stream."""
-    name = uuid4().hex[:8]
-    with ExitStack() as stack:
-        store = stack.enter_context(redis_server(tmp_path))
-
-        def make(messages: list[Message]) -> Scene:
-            others = {"events_topic": f"events-{name}", "max_poll_interval_ms": MAX_POLL_MS, "consumer_batch_size": 200}
-            settings = stage_settings(broker, store, definitions, name, **others)
-            return stack.enter_context(closing(Scene(settings, store, messages, tmp_path)))
-
-        yield make
 
 
 def test_a_long_absence_of_the_store_costs_no_membership(scene_of: SceneMaker) -> None:

@@ -1,0 +1,54 @@
+"""What a test of consumers needs, all of its own but the broker."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from streaming.settings import StreamingSettings
+from streaming.topics import ensure_topics
+from tests.faults.feeding import Feeder
+from tests.faults.own_servers import Process, Server, wait_until
+from tests.faults.plain_fold import assert_same, expected_store
+from tests.faults.planted_stream import Message
+from tests.faults.stages import Progress, dump, stage, write_catalogue
+
+MAX_POLL_MS = 3000
+
+
+class Scene:
+    """A Redis with the catalogue, a topic of a test's own, and a stream to send."""
+
+    def __init__(self, settings: StreamingSettings, store: Server, messages: list[Message], tmp_path: Path) -> None:
+        self.settings = settings
+        self.store = store
+        self.messages = messages
+        self.topic_id = ensure_topics(settings)[settings.events_topic]
+        self.feeder = Feeder(settings, messages)
+        self.progress = Progress(settings, self.topic_id)
+        self._tmp_path = tmp_path
+        write_catalogue(settings)
+
+    def consumer(self, name: str = "consumer") -> Process:
+        """One more consumer, to be entered."""
+        return stage("consumer", self.settings, self._tmp_path / f"{name}.log")
+
+    def committed(self) -> list[int]:
+        """Of the consumers' group."""
+        return self.progress.committed(self.settings.consumer_group)
+
+    def await_committed(self, *consumers: Process) -> None:
+        """Until all that was sent is done."""
+        self.feeder.flush()
+        ends = self.progress.ends()
+        wait_until(f"committed {ends}", lambda: self.committed() == ends, consumers)
+
+    def check_store(self) -> None:
+        """All that was sent stands there as a plain fold leaves it."""
+        assert_same(dump(self.settings), expected_store(self.messages[: self.feeder.sent], self.topic_id))
+
+    def close(self) -> None:
+        """Give connections back."""
+        self.feeder.close()
+        self.progress.close()
+
+
+SceneMaker = Callable[[list[Message]], Scene]
