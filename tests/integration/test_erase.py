@@ -1,6 +1,7 @@
 """Whoever asks to be forgotten is found nowhere afterwards, and nothing brings them back."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,14 +16,17 @@ from typer.testing import CliRunner
 from feature_repo.archive_folder import open_archive
 from feature_repo.archive_names import OffsetRange
 from feature_repo.errors import NextclickError
+from feature_repo.feature_store import apply
+from feature_repo.online_store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType
 from nextclick.cli import commands
 from streaming.archive import run_archive
 from streaming.archive_files import write_events
 from streaming.backfill import Times, backfill
+from streaming.consumer import run_consumer
 from streaming.dead_letters import open_producer
-from streaming.erase import erase, find_person, find_remains
-from streaming.erasures import SESSION, USER, Erasures, send_erasures
+from streaming.erase import Person, erase, find_person, find_remains
+from streaming.erasures import REFRESH_SECONDS, SESSION, USER, Erasures, send_erasures
 from streaming.folding import OnlineFold, PartitionBatch
 from streaming.settings import StreamingSettings
 from tests.integration.empty_store import dump, empty_store
@@ -161,6 +165,51 @@ def test_nothing_brings_an_erased_person_back(settings: StreamingSettings, sende
         False,
     ]
     erasures.close()
+
+
+def test_who_is_erased_while_their_events_still_come_is_gone_as_well(
+    settings: StreamingSettings, sender: "Sender", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of before, that is: the event of an hour ago may be the next to come."""
+    monkeypatch.setattr("streaming.erase.REFRESH_SECONDS", REFRESH_SECONDS)
+    apply(settings)
+    sent: list[Event] = []
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.wait(0.01):
+            number = len(sent)
+            session, user = ("alice-phone", ALICE) if number % 2 else ("bob-phone", BOB)
+            sent.append(Event(f"{session}-{number}", EventType.VIEW, session, "i", NOW_MS - 3_600_000 + number, user))
+            sender.events(sent[-1:])
+
+    flushing = settings.model_copy(update={"archive_flush_seconds": 0.1})
+    with running(run_consumer, settings), running(run_archive, flushing):
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            wait_until("her history and archived events", lambda: _is_all_over(find_person(settings, ALICE)))
+            before = len(sent)
+            assert erase(settings, find_person(settings, ALICE)).is_complete
+            wait_until("more events", lambda: len(sent) > before + 300)
+        finally:
+            stop.set()
+            thread.join()
+        bobs = sorted(event.event_id for event in sent if event.user_id == BOB)
+        wait_until("all of Bob's", lambda: _archived(settings) == len(bobs) and _has_newest(settings, bobs))
+    assert "alice" not in _everything(settings)
+    archived = pq.ParquetDataset(settings.archive_path).read(["event_id"])["event_id"].to_pylist()
+    assert sorted(archived) == bobs
+
+
+def _is_all_over(person: Person) -> bool:
+    return bool(person.session_ids and person.has_history and person.archived_events)
+
+
+def _has_newest(settings: StreamingSettings, event_ids: list[str]) -> bool:
+    newest = max(event_ids, key=lambda event_id: int(event_id.rpartition("-")[2]))
+    with closing(OnlineStoreWriter(settings)) as store:
+        return store.read_sessions(["bob-phone"])["bob-phone"].events[-1].event_id == newest
 
 
 def _archived(settings: StreamingSettings) -> int:
