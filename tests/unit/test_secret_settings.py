@@ -28,6 +28,7 @@ def test_nothing_is_set_by_default() -> None:
         "bootstrap_servers": KafkaSettings().kafka_bootstrap_servers,
         "security_protocol": "PLAINTEXT",
         "reconnect_backoff_max_ms": 2000,
+        "proxy_url": "direct://",
     }
     assert redis_options(SharedSettings(redis_url="redis://h:1/2")) == {"url": "redis://h:1/2"}
 
@@ -39,6 +40,7 @@ def test_the_client_of_kafka_gets_what_is_set(tmp_path: Path) -> None:
         "bootstrap_servers": "b:9093",
         "security_protocol": "SASL_SSL",
         "reconnect_backoff_max_ms": 2000,
+        "proxy_url": "direct://",
         "ssl_cafile": str(tmp_path / "ca.pem"),
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "ann",
