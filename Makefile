@@ -40,7 +40,7 @@ lint: $(INSTALLED) ## ruff, mypy, import-linter, generated files are fresh
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m training.triton_config --check
+	$(BIN)/python -m training.export.readme_table --check
 	$(BIN)/python helm/readme.py --check
 	$(MAKE) --no-print-directory check-proto
 
@@ -51,7 +51,7 @@ format: $(INSTALLED) ## format and fix what can be fixed
 generate: $(INSTALLED) ## write the generated files anew
 	$(PROTOC) --python_out=. --pyi_out=. $(PROTO)
 	$(PROTOC) --grpc_python_out=. $(SERVICES)
-	$(BIN)/python -m training.triton_config --write
+	$(BIN)/python -m training.export.readme_table --write
 	$(BIN)/python helm/readme.py --write
 
 .PHONY: check-proto

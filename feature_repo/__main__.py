@@ -6,9 +6,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from feature_repo.errors import RegistryError
 from feature_repo.feature_store import apply
-from feature_repo.logs import set_up_logs
-from feature_repo.process import exit_status
 from feature_repo.settings import SharedSettings
+from runtime.exit_status import exit_status
+from runtime.logs import set_up_logs
 
 
 def main() -> None:

@@ -1,23 +1,16 @@
-"""The root of every exception that carries a message for the person at the other end, and the online store's own.
+"""What the online store, the registry and the event archive raise.
 
 NextclickError
 ├── OnlineStoreError    it could not be reached or refused the request; the same call may succeed later
 │   └── StoreBehindError  it lacks what it once had: have it written again first
 ├── RegistryError       Feast's registry cannot be used
-├── SecretFileError     a file that should hold a secret cannot be read
-├── ArchiveError        the event archive could not be read or written; the same call may succeed later
-│   └── ArchiveFileGoneError  a file of it went away, as a compaction or an erasure runs: list the files again
-├── streaming.errors
-├── training.errors
-├── serving.errors
-└── nextclick: stack, datasets, command line
+└── ArchiveError        the event archive could not be read or written; the same call may succeed later
+    └── ArchiveFileGoneError  a file of it went away, as a compaction or an erasure runs: list the files again
 """
 
 from collections.abc import Mapping
 
-
-class NextclickError(Exception):
-    """Its text is one clear sentence that says what to do; the command line prints it without a traceback."""
+from runtime.errors import NextclickError
 
 
 class OnlineStoreError(NextclickError):
@@ -35,10 +28,6 @@ class StoreBehindError(OnlineStoreError):
 
 class RegistryError(NextclickError):
     """Feast's registry cannot be used."""
-
-
-class SecretFileError(NextclickError):
-    """A file that should hold a secret cannot be read."""
 
 
 class ArchiveError(NextclickError):

@@ -5,28 +5,20 @@ from typing import Annotated, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     FilePath,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
-from feature_repo.logs import LogSettings
-from feature_repo.secret_files import SecretFiles
+from runtime.settings import PROJECT_ROOT, Folder, ProcessSettings, absolute
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
 SQLITE = "sqlite"
 """The REDIS_URL that asks for Feast's SQLite online store instead of Redis."""
-
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().resolve()
 
 
 def archive_location(value: Path | str, name: str = "ARCHIVE_PATH") -> Path | str:
@@ -36,11 +28,11 @@ def archive_location(value: Path | str, name: str = "ARCHIVE_PATH") -> Path | st
     """
     text = str(value)
     if "://" not in text:
-        return _absolute(Path(text))
+        return absolute(Path(text))
     url = urlsplit(text)
     if url.password:
         raise ValueError(f"{name} must hold no password: give credentials in the environment")
-    return _absolute(Path(unquote(url.path))) if url.scheme == "file" else text.rstrip("/")
+    return absolute(Path(unquote(url.path))) if url.scheme == "file" else text.rstrip("/")
 
 
 def _location(value: Path | str, info: ValidationInfo) -> Path | str:
@@ -56,11 +48,10 @@ def _has_address(url: str) -> bool:
         return False
 
 
-Folder = Annotated[Path, AfterValidator(_absolute)]
 Location = Annotated[Path | str, BeforeValidator(_location)]
 
 
-class SharedSettings(LogSettings):
+class SharedSettings(ProcessSettings):
     """What the stages agree on. An environment variable is called as its field, in upper case, without a prefix."""
 
     model_config = SettingsConfigDict(validate_default=True)
@@ -111,18 +102,6 @@ class SharedSettings(LogSettings):
             raise ValueError("REDIS_CERT_FILE and REDIS_KEY_FILE belong together: set both or neither")
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given in code, then the environment, then files that hold secrets."""
-        return init_settings, env_settings, SecretFiles(settings_cls)
-
     @property
     def redis_uses_tls(self) -> bool:
         """Whether Redis is reached over TLS."""
@@ -137,11 +116,3 @@ class SharedSettings(LogSettings):
     def sqlite_path(self) -> Path:
         """File of the SQLite online store, used when REDIS_URL is `sqlite`."""
         return self.nextclick_home / "online_store.db"
-
-
-def settings_problem(error: ValidationError) -> str:
-    """The first setting that is wrong and why, in one line; others may only follow from it."""
-    problem = error.errors(include_input=False, include_url=False)[0]
-    name = "_".join(str(part) for part in problem["loc"]).upper()
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return message if message.startswith(name) else f"{name}: {message}"

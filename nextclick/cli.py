@@ -11,9 +11,6 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from feature_repo.errors import NextclickError
-from feature_repo.logs import LogSettings, set_up_logs
-from feature_repo.settings import settings_problem
 from nextclick.extras import extra_of
 from nextclick.interrupts import interrupt_between_tasks
 from nextclick.verbs import (
@@ -35,6 +32,9 @@ from nextclick.verbs import (
     train,
     up,
 )
+from runtime.errors import NextclickError
+from runtime.logs import LogSettings, set_up_logs
+from runtime.settings import settings_problem
 
 commands = typer.Typer(
     help="Turn a live click stream into ordered recommendations.",

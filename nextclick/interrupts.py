@@ -1,13 +1,20 @@
-"""Ctrl-C beside a Kafka client, which on the main thread does its work in tasks there.
+"""Ctrl-C and SIGTERM: between tasks of a Kafka client, and at moments when they would leave something behind.
 
-kafka-python 3.0.12 swallows what is raised inside of a task, KeyboardInterrupt too, and whoever waits for what the task
-was to bring then waits for ever.
+For the main thread. kafka-python 3.0.12 does its work in tasks there and swallows what is raised inside of one,
+KeyboardInterrupt too; whoever waits for what the task was to bring then waits for ever.
 """
 
 import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 _AGAIN_SECONDS = 0.01
+
+_NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+"""SIGALRM is an interrupt that has waited for a task of a Kafka client."""
+
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 def interrupt_between_tasks() -> None:
@@ -26,6 +33,42 @@ def interrupt(_number: int, frame: FrameType | None) -> None:
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
     else:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """The block is not cut short; what is cleaned up in it takes seconds."""
+    with _handled(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def interrupted_after(undo: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """The block makes something as a whole: an interrupt waits for its end, then undoes it and goes on."""
+    caught: list[int] = []
+    with _handled(lambda number, _: caught.append(number)):
+        yield
+    if caught:
+        with uninterrupted():
+            undo()
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM unwinds the block as Ctrl-C does, so that what was made is removed."""
+    with _handled(interrupt, (signal.SIGTERM, signal.SIGALRM)):
+        yield
+
+
+@contextmanager
+def _handled(handler: Handler, numbers: Sequence[signal.Signals] = _NUMBERS) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def _is_in_task(frame: FrameType | None) -> bool:

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from feature_repo.errors import NextclickError
 from feature_repo.schema import Item
+from runtime.errors import NextclickError
+from streaming.catalogue.parser import FIELDS, item_of
 from streaming.errors import EventError
-from streaming.items import FIELDS, item_of
 
 _BATCH_ROWS = 10_000
 _FIELDS = FIELDS | {"item_id"}
@@ -86,7 +86,7 @@ def write_items(path: Path, items: Sequence[Item]) -> None:
     """
     import pyarrow.parquet as pq
 
-    from feature_repo.archive_schema import items_to_table
+    from feature_repo.archive.columns import items_to_table
 
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from nextclick.report import console
+from nextclick.output import console
 
 Advance = Callable[..., None]
 """Gets what is done, how much there is, and perhaps a note of a few words."""

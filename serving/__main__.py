@@ -2,8 +2,8 @@
 
 import sys
 
-from feature_repo.logs import set_up_logs
-from feature_repo.process import exit_status
+from runtime.exit_status import exit_status
+from runtime.logs import set_up_logs
 from serving.server import serve
 from serving.settings import ServingSettings
 

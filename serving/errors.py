@@ -12,7 +12,7 @@ NextclickError
         └── ModelIncompatibleError     its dimensions or vocabulary do not fit   ┘
 """
 
-from feature_repo.errors import NextclickError
+from runtime.errors import NextclickError
 
 
 class ServingError(NextclickError):

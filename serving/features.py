@@ -5,7 +5,7 @@ import time
 from typing import Protocol
 
 from feature_repo.errors import OnlineStoreError
-from feature_repo.online_store import Status, StoredSession
+from feature_repo.online.store import Status, StoredSession
 from feature_repo.session import Session, fold
 from serving.errors import FeatureStoreUnavailableError
 from serving.recommendation import DegradedReason, KnownSession, RecommendationRequest

@@ -13,21 +13,21 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
 
-from feature_repo.availability import AvailabilityReader
-from feature_repo.metrics_http import Verdict, serve_http
-from feature_repo.online_store import OnlineStoreReader
+from feature_repo.online.availability import AvailabilityReader
+from feature_repo.online.store import OnlineStoreReader
+from runtime.metrics_http import Verdict, serve_http
 from serving.availability import Availability
 from serving.errors import GatewayStartError, ModelError, ModelIncompatibleError
 from serving.fallback import PopularItems
 from serving.features import SessionFeatures
-from serving.interceptors import CallInterceptor
 from serving.metrics import GatewayMetrics
 from serving.proto.recommender_pb2_grpc import add_RecommenderServicer_to_server
 from serving.recommender import Recommender
-from serving.service import SERVICE_NAME, RecommenderService
+from serving.rpc.interceptors import CallInterceptor
+from serving.rpc.service import SERVICE_NAME, RecommenderService
 from serving.settings import ServingSettings
 from serving.tls import Certificate
-from serving.triton import TritonModel
+from serving.triton.model import TritonModel
 
 _LOGGER = logging.getLogger(__name__)
 _READINESS_SECONDS = 0.5

@@ -6,7 +6,7 @@ from pydantic import Field, FilePath, field_validator, model_validator
 
 from feature_repo.schema import ENSEMBLE
 from feature_repo.settings import SharedSettings
-from feature_repo.triton_address import host_and_port
+from runtime.triton_address import host_and_port
 
 
 class ServingSettings(SharedSettings):

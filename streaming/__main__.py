@@ -3,8 +3,8 @@
 import argparse
 import sys
 
-from feature_repo.logs import set_up_logs
-from feature_repo.process import exit_status
+from runtime.exit_status import exit_status
+from runtime.logs import set_up_logs
 from streaming.settings import StreamingSettings
 
 
@@ -21,15 +21,15 @@ def _start(part: str, verbose: bool) -> None:
     settings = StreamingSettings()
     set_up_logs(settings, verbose=verbose)
     if part == "consumer":
-        from streaming.consumer import run_consumer
+        from streaming.sessions.consumer import run_consumer
 
         run_consumer(settings)
     elif part == "catalogue":
-        from streaming.catalogue import run_catalogue
+        from streaming.catalogue.consumer import run_catalogue
 
         run_catalogue(settings)
     else:
-        from streaming.archive import run_archive
+        from streaming.archive.writer import run_archive
 
         run_archive(settings)
 

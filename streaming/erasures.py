@@ -16,11 +16,11 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from feature_repo.schema import MAX_CLOCK_SKEW, Event
-from streaming.dead_letters import open_producer, wait_for
-from streaming.kafka_connection import unavailable
-from streaming.kafka_consumer import open_reader
+from streaming.kafka.connection import unavailable
+from streaming.kafka.consumer import open_reader
+from streaming.kafka.producer import open_producer, wait_for
+from streaming.kafka.topics import ensure_compacted_topic
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_compacted_topic
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ NextclickError
 
 from enum import StrEnum
 
-from feature_repo.errors import NextclickError
 from feature_repo.schema import MAX_POPULAR_SHARDS
+from runtime.errors import NextclickError
 
 
 class StreamingError(NextclickError):

@@ -46,7 +46,7 @@ def _loggers() -> list[tuple[str, logging.Logger]]:
 @pytest.fixture(scope="session")
 def stack(_environment: None) -> Iterator[Addresses]:
     """Kafka, Redis and Triton: the address in the environment, else started on free ports and ended with the run."""
-    from nextclick.stack.local import down, up
+    from nextclick.stack.lifecycle import down, up
 
     with up() as running:
         yield running.addresses

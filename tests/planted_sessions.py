@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from feature_repo.archive_schema import events_to_table, items_to_table
+from feature_repo.archive.columns import events_to_table, items_to_table
 from feature_repo.schema import Event, EventType, Item
 from training.config import recipe
 from training.settings import TrainingSettings

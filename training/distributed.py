@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from training.errors import FirstProcessError, TeamError
-from training.model import pick_device
+from training.models.session_transformer import pick_device
 
 T = TypeVar("T")
 

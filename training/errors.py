@@ -8,7 +8,7 @@ TrainingError
 └── ExportError    a version could not be exported or loaded
 """
 
-from feature_repo.errors import NextclickError
+from runtime.errors import NextclickError
 
 
 class TrainingError(NextclickError):

@@ -4,12 +4,12 @@ import pandas as pd
 
 from feature_repo.schema import FIRST_INDEX
 from training.config import TrainingConfig
-from training.dataset import question_windows
+from training.data.dataset import question_windows
+from training.data.preprocess import EncodedSessions, encode, fit_workflow, read_vocabulary
+from training.data.sessions import read_events, read_items, split_by_time
 from training.errors import DataError
-from training.model import ItemEncoder
-from training.preprocess import EncodedSessions, encode, fit_workflow, read_vocabulary
+from training.models.session_transformer import ItemEncoder
 from training.runs import Run
-from training.sessions import read_events, read_items, split_by_time
 from training.settings import TrainingSettings
 
 

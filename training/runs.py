@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.config import TrainingConfig
+from training.data.vocabulary import Vocabulary
 from training.errors import RunError
 from training.settings import TrainingSettings
-from training.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from training.model import SessionTransformer
+    from training.models.session_transformer import SessionTransformer
 
 LATEST_FILE = "latest"
 
@@ -93,7 +93,7 @@ def load_model(run: Run) -> "SessionTransformer":
     """The run's best model, on the CPU, in evaluation mode. Raises RunError when no epoch was finished."""
     import torch
 
-    from training.model import SessionTransformer
+    from training.models.session_transformer import SessionTransformer
 
     if not run.checkpoint_file.exists():
         raise RunError(f"run {run.name} has no checkpoint: resume it, with `nextclick train --resume`")

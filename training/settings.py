@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from feature_repo.settings import PROJECT_ROOT, Location, SharedSettings
+from feature_repo.settings import Location, SharedSettings
+from runtime.settings import PROJECT_ROOT
 
 
 class TrainingSettings(SharedSettings):

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from training.config import TrainingConfig
-from training.dataset import Batch, Windows, question_windows, training_batches, training_windows
+from training.data.dataset import Batch, Windows, question_windows, training_batches, training_windows
 from training.distributed import Team, join_team
 from training.errors import DataError, RunError
-from training.evaluate import model_ranks
-from training.metrics import Metrics, summarise
-from training.model import SessionTransformer
-from training.objectives import next_item_loss
+from training.evaluation.evaluate import model_ranks
+from training.evaluation.metrics import Metrics, summarise
+from training.models.objectives import next_item_loss
+from training.models.session_transformer import SessionTransformer
 from training.prepare import fill_item_features, load_sessions, prepare
 from training.runs import Run, create_run, mark_latest, open_run, write_json
 from training.settings import TrainingSettings

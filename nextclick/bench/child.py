@@ -8,9 +8,9 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
-from feature_repo.errors import NextclickError
 from nextclick.bench.errors import BenchError
-from nextclick.bench.interrupts import interrupted_after
+from nextclick.interrupts import interrupted_after
+from runtime.errors import NextclickError
 
 _START_SECONDS = 120.0
 """For the imports of a child on a busy machine."""

@@ -14,8 +14,8 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from nextclick.bench.errors import BenchError
-from nextclick.bench.interrupts import interrupted_after
 from nextclick.bench.sandbox import child_environment
+from nextclick.interrupts import interrupted_after
 from nextclick.stack.ports import HOST
 from nextclick.stack.processes import tie_to_this_process
 

@@ -1,6 +1,6 @@
 """The one error of the benchmarks."""
 
-from feature_repo.errors import NextclickError
+from runtime.errors import NextclickError
 
 
 class BenchError(NextclickError):

@@ -9,8 +9,8 @@ from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
 from nextclick.bench.errors import BenchError
-from nextclick.bench.interrupts import interrupted_after
-from streaming.kafka_connection import kafka_options, unavailable
+from nextclick.interrupts import interrupted_after
+from streaming.kafka.connection import kafka_options, unavailable
 from streaming.settings import StreamingSettings
 
 PREFIX = "nextclick-bench"

@@ -7,8 +7,8 @@ from kafka.errors import KafkaError
 
 from feature_repo.schema import Event
 from nextclick.bench.errors import BenchError
-from streaming.events import event_to_json
-from streaming.kafka_connection import kafka_options
+from streaming.events.parser import event_to_json
+from streaming.kafka.connection import kafka_options
 from streaming.kafka_settings import KafkaSettings
 
 _FLUSH_EVERY = 20_000

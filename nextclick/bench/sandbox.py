@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from feature_repo.feature_store import apply
 from nextclick.bench.errors import BenchError
-from nextclick.bench.interrupts import uninterrupted
 from nextclick.bench.kafka_names import KafkaNames
 from nextclick.bench.redis_database import RedisDatabase, claim_database
+from nextclick.interrupts import uninterrupted
 from nextclick.stack.ports import HOST
 from streaming.settings import StreamingSettings
 

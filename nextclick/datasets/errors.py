@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from feature_repo.errors import NextclickError
+from runtime.errors import NextclickError
 
 _LONGEST_FOUND = 80
 

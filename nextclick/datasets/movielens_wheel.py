@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from feature_repo.settings import PROJECT_ROOT
 from nextclick.datasets.dataset import Progress
 from nextclick.datasets.errors import DatasetError
+from runtime.settings import PROJECT_ROOT
 
 WHEEL = "recbole==1.2.1"
 WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"

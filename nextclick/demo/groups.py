@@ -7,8 +7,8 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import CoordinatorNotAvailableError
 
-from feature_repo.errors import NextclickError
-from streaming.kafka_connection import kafka_options
+from runtime.errors import NextclickError
+from streaming.kafka.connection import kafka_options
 from streaming.kafka_settings import KafkaSettings
 
 POLL_S = 0.2

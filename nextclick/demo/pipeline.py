@@ -84,8 +84,8 @@ class Demo:
         """Catalogue into store and file; events through Kafka into online store and archive."""
         from nextclick.demo.groups import ConsumerGroups
         from nextclick.demo.services import start_application
+        from streaming.kafka.topics import ensure_topics
         from streaming.settings import StreamingSettings
-        from streaming.topics import ensure_topics
 
         self.steps.begin(f"stream {len(history)} events through Kafka", len(history))
         settings = StreamingSettings()
@@ -103,8 +103,8 @@ class Demo:
     def _write_catalogue(self, dataset: "Dataset") -> None:
         import pyarrow.parquet as pq
 
-        from feature_repo.archive_schema import items_to_table
-        from feature_repo.online_store import OnlineStoreWriter
+        from feature_repo.archive.columns import items_to_table
+        from feature_repo.online.store import OnlineStoreWriter
         from feature_repo.settings import SharedSettings
 
         settings = SharedSettings()
@@ -114,7 +114,7 @@ class Demo:
         writer.close()
 
     def _produce(self, history: Sequence[Event]) -> None:
-        from streaming.events import event_to_json
+        from streaming.events.parser import event_to_json
 
         producer = _producer()
         for event in history:
@@ -150,7 +150,7 @@ class Demo:
 
     def export(self, training: "TrainingResult") -> str:
         """Write the ensemble's next version and serve it; the version."""
-        from nextclick.verbs.export import publish
+        from nextclick.publishing import publish
 
         self.steps.begin("export to Triton")
         return publish(training.run.name, self.steps.note)
@@ -188,7 +188,7 @@ class Demo:
     ) -> dict[str, Any]:
         """Score the answers beside the baselines, which learn from the events the model learnt from."""
         from nextclick.demo.score import compare, operations
-        from training.baselines import CoVisitation, Popularity, Recommender
+        from training.evaluation.baselines import CoVisitation, Popularity, Recommender
 
         self.steps.begin("measure")
         exclude_seen = not dataset.repeats
@@ -219,7 +219,7 @@ def run_demo(options: Options, steps: Steps) -> dict[str, Any]:
     Whatever was started ends with this process if it fails or is interrupted. Raises NextclickError.
     """
     from nextclick.stack.definitions import definitions_applied
-    from nextclick.stack.local import up
+    from nextclick.stack.lifecycle import up
 
     steps.begin("start Kafka, Redis, Triton")
     run = _isolate(StackSettings().nextclick_home)
@@ -253,7 +253,7 @@ def _isolate(home: Path) -> str:
 def _producer() -> Any:
     from kafka import KafkaProducer
 
-    from streaming.kafka_connection import kafka_options
+    from streaming.kafka.connection import kafka_options
     from streaming.settings import StreamingSettings
 
     return KafkaProducer(**kafka_options(StreamingSettings()), acks="all", linger_ms=0)
@@ -264,7 +264,7 @@ async def _replay(
 ) -> list["Answer"]:
     import grpc
 
-    from feature_repo.online_store import OnlineStoreReader
+    from feature_repo.online.store import OnlineStoreReader
     from feature_repo.settings import SharedSettings
     from nextclick.demo.replay import Replay
     from serving.proto.recommender_pb2_grpc import RecommenderStub

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import grpc
 from kafka import KafkaProducer
 
-from feature_repo.errors import NextclickError
-from feature_repo.online_store import OnlineStoreReader
+from feature_repo.online.store import OnlineStoreReader
 from feature_repo.schema import EVENTS_TOPIC, Event
+from runtime.errors import NextclickError
 from serving.proto import recommender_pb2, recommender_pb2_grpc
-from streaming.events import event_to_json
+from streaming.events.parser import event_to_json
 
 PAGE_SIZE = 10
 VISIBLE_WITHIN_S = 10.0

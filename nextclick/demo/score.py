@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from nextclick.demo.replay import PAGE_SIZE, Answer
-from training.baselines import Recommender
-from training.metrics import Metrics, summarise
+from training.evaluation.baselines import Recommender
+from training.evaluation.metrics import Metrics, summarise
 
 
 def accuracy(pages: Sequence[Sequence[str]], next_items: Sequence[str]) -> Metrics:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from feature_repo.errors import NextclickError
 from feature_repo.schema import MAX_SESSION_LENGTH, Event
+from runtime.errors import NextclickError
 
 MIN_REPLAYED_LENGTH = 2
 """A session of one event has no next item to predict."""

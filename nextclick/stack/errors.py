@@ -5,7 +5,7 @@ StackError                  anything that keeps a part from running; the message
 └── SupervisorGoneError     there is no supervisor, or no longer
 """
 
-from feature_repo.errors import NextclickError
+from runtime.errors import NextclickError
 
 
 class StackError(NextclickError):

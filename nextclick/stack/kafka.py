@@ -95,7 +95,7 @@ class Kafka:
         from kafka import KafkaAdminClient
         from kafka.errors import KafkaError
 
-        from streaming.kafka_connection import kafka_options, unavailable
+        from streaming.kafka.connection import kafka_options, unavailable
         from streaming.kafka_settings import KafkaSettings
 
         settings = KafkaSettings(kafka_bootstrap_servers=address)

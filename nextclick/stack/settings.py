@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from feature_repo.settings import Folder, SharedSettings
+from feature_repo.settings import SharedSettings
+from runtime.settings import Folder
 
 
 class StackSettings(SharedSettings):

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
+from nextclick.output import JsonOption, console, write_json
 from nextclick.progress import progress_bar
-from nextclick.report import JsonOption, console, write_json
 
 if TYPE_CHECKING:
-    from streaming.compaction import Compacted, Keep
+    from streaming.jobs.compaction import Compacted, Keep
     from streaming.settings import StreamingSettings
 
 commands = typer.Typer(
@@ -52,7 +52,7 @@ def run(context: typer.Context) -> None:
     from nextclick.stack.addresses import KAFKA, apply_to_environment
 
     apply_to_environment(require=(KAFKA,))
-    from streaming.archive import run_archive
+    from streaming.archive.writer import run_archive
     from streaming.settings import StreamingSettings
 
     run_archive(StreamingSettings())
@@ -73,9 +73,9 @@ def compact(
 
     Example: `nextclick archive compact --older-than 1d --json compacted.json`
     """
-    from feature_repo.archive_folder import open_archive
+    from feature_repo.archive.folder import open_archive
     from nextclick.stack.addresses import apply_to_environment
-    from streaming.compaction import CompactionOptions, compact, plan
+    from streaming.jobs.compaction import CompactionOptions, compact, plan
     from streaming.settings import StreamingSettings
 
     options = CompactionOptions(_duration(older_than).total_seconds(), target_mib * _MIB)
@@ -99,8 +99,8 @@ def _erased_rows_dropped(settings: "StreamingSettings") -> "Iterator[Keep | None
     if not os.environ.get(KAFKA):
         yield None
         return
-    from streaming.erased_rows import without_erased
     from streaming.erasures import Erasures
+    from streaming.jobs.erased_rows import without_erased
 
     with closing(Erasures(settings)) as erasures:
         yield lambda table: without_erased(table, erasures)

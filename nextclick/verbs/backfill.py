@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import typer
 from rich.table import Table
 
-from feature_repo.errors import NextclickError
+from nextclick.output import JsonOption, console, write_json
 from nextclick.progress import progress_bar
-from nextclick.report import JsonOption, console, write_json
+from runtime.errors import NextclickError
 
 
 def run(
@@ -33,7 +33,7 @@ def run(
     from nextclick.stack.addresses import KAFKA, REDIS, apply_to_environment
 
     apply_to_environment(require=(KAFKA, REDIS))
-    from streaming.backfill import Times, backfill
+    from streaming.jobs.backfill import Times, backfill
     from streaming.settings import StreamingSettings
 
     times = Times(_milliseconds(since, "--from"), _milliseconds(until, "--to"))

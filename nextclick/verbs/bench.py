@@ -8,9 +8,9 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from feature_repo.errors import NextclickError
+from nextclick.output import JsonOption, console, write_json
 from nextclick.progress import StepBars
-from nextclick.report import JsonOption, console, write_json
+from runtime.errors import NextclickError
 
 commands = typer.Typer(help="Measure the platform on this machine.", no_args_is_help=True)
 
@@ -55,10 +55,10 @@ def ingest(
     Examples: `nextclick bench ingest --json ingest.json`,
     `nextclick bench ingest --dataset globo --path data/globo --plot ingest.svg`
     """
-    from nextclick.bench.ingest import Measured, Options, run_ingest
+    from nextclick.bench.ingest.plot import check_suffix, draw
+    from nextclick.bench.ingest.results import numbers
+    from nextclick.bench.ingest.run import Measured, Options, run_ingest
     from nextclick.bench.machine import describe_machine, describe_versions
-    from nextclick.bench.plot import check_suffix, draw
-    from nextclick.bench.results import numbers
     from nextclick.bench.sandbox import Sandbox
 
     check_suffix(plot)

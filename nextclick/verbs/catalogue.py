@@ -13,7 +13,7 @@ def run() -> None:
     from nextclick.stack.addresses import KAFKA, REDIS, apply_to_environment
 
     apply_to_environment(require=(KAFKA, REDIS))
-    from streaming.catalogue import run_catalogue
+    from streaming.catalogue.consumer import run_catalogue
     from streaming.settings import StreamingSettings
 
     run_catalogue(StreamingSettings())

@@ -11,8 +11,8 @@ import typer
 from rich.table import Table
 
 from nextclick.demo.pipeline import Options, run_demo
+from nextclick.output import JsonOption, console, write_json
 from nextclick.progress import StepBars
-from nextclick.report import JsonOption, console, write_json
 
 
 def run(

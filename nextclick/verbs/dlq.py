@@ -14,14 +14,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
-from feature_repo.errors import NextclickError
-from nextclick.report import JsonOption, console, write_json
+from nextclick.output import JsonOption, console, write_json
+from runtime.errors import NextclickError
 from streaming.errors import Reason
 
 if TYPE_CHECKING:
-    from streaming.dead_letter_reader import Progress as ReadProgress
-    from streaming.dead_letters import Letter
-    from streaming.replay import ReplayResult
+    from streaming.dead_letters.letters import Letter
+    from streaming.dead_letters.reader import Progress as ReadProgress
+    from streaming.jobs.replay import ReplayResult
     from streaming.settings import StreamingSettings
 
 PREVIEW_BYTES = 24
@@ -54,7 +54,7 @@ def list_letters(
     Example: `nextclick dlq list --field attributes --limit 10`
     """
     settings = _settings()
-    from streaming.dead_letter_reader import read_letters
+    from streaming.dead_letters.reader import read_letters
 
     counts: Counter[str] = Counter()
     newest: dict[int, deque[Letter]] = {}
@@ -85,7 +85,7 @@ def show_letter(
     if not (at and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
         raise typer.BadParameter("a place is PARTITION@OFFSET, for example 0@17", param_hint="PARTITION@OFFSET")
     settings = _settings()
-    from streaming.dead_letter_reader import read_letter
+    from streaming.dead_letters.reader import read_letter
 
     letter = read_letter(settings, int(partition), int(offset))
     if raw is not None:
@@ -111,7 +111,7 @@ def replay_letters(
     Example: `nextclick dlq replay --reason too_old --keep-timestamps --dry-run`
     """
     settings = _settings()
-    from streaming.replay import ReplayOptions, replay
+    from streaming.jobs.replay import ReplayOptions, replay
 
     options = ReplayOptions(
         reason=reason,

@@ -1,6 +1,6 @@
 """`nextclick down`: stop what `up` or `demo` left running."""
 
-from nextclick.report import console
+from nextclick.output import console
 
 
 def run() -> None:
@@ -10,7 +10,7 @@ def run() -> None:
 
     Example: `nextclick down`
     """
-    from nextclick.stack.local import down
+    from nextclick.stack.lifecycle import down
 
     with console.status("stopping"):
         stopped = down()

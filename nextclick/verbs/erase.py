@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 from rich.table import Table
 
-from feature_repo.errors import NextclickError
 from feature_repo.schema import MAX_ID_LENGTH
+from nextclick.output import JsonOption, console, write_json
 from nextclick.progress import progress_bar
-from nextclick.report import JsonOption, console, write_json
+from runtime.errors import NextclickError
 
 if TYPE_CHECKING:
-    from streaming.erase import Erased, Person, Remains
+    from streaming.jobs.erase import Erased, Person, Remains
     from streaming.settings import StreamingSettings
 
 _DAY_MS = 24 * 60 * 60 * 1000
@@ -38,7 +38,7 @@ def run(
     if not 0 < len(user_id) <= MAX_ID_LENGTH:
         raise typer.BadParameter(f"an id has 1 to {MAX_ID_LENGTH} characters", param_hint="--user")
     settings = _settings()
-    from streaming.erase import erase, find_person, find_remains
+    from streaming.jobs.erase import erase, find_person, find_remains
 
     with progress_bar("looking through the online store") as progress:
         person = find_person(settings, user_id, progress)

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from rich.table import Table
 
-from nextclick.report import JsonOption, console, write_json
+from nextclick.output import JsonOption, console, write_json
 
 
 def run(
@@ -21,7 +21,7 @@ def run(
 
     Example: `nextclick evaluate --json evaluation.json`
     """
-    from training.evaluate import evaluate
+    from training.evaluation.evaluate import evaluate
     from training.settings import TrainingSettings
 
     given = {"archive_path": archive, "items_path": items}

@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from feature_repo.errors import NextclickError
+from nextclick.output import JsonOption, console, write_json
 from nextclick.progress import progress_bar
-from nextclick.report import JsonOption, console, write_json
+from runtime.errors import NextclickError
 
 if TYPE_CHECKING:
     from feature_repo.schema import Item
@@ -41,7 +41,7 @@ def load(file: FileArgument, json_file: JsonOption = None) -> None:
     from nextclick.item_files import count_items, read_items
 
     settings = _settings()
-    from streaming.item_topic import send_items
+    from streaming.catalogue.topic import send_items
 
     with console.status(f"checking {escape(str(file))}"):
         total = count_items(file)
@@ -57,8 +57,8 @@ def delete(item_ids: IdsArgument, json_file: JsonOption = None) -> None:
 
     Example: `nextclick items delete i42 i43`
     """
+    from streaming.catalogue.parser import item_of
     from streaming.errors import EventError
-    from streaming.items import item_of
 
     for item_id in item_ids:
         try:
@@ -66,7 +66,7 @@ def delete(item_ids: IdsArgument, json_file: JsonOption = None) -> None:
         except EventError as error:
             raise typer.BadParameter(str(error), param_hint="ID…") from error
     settings = _settings()
-    from streaming.item_topic import send_items
+    from streaming.catalogue.topic import send_items
 
     unique = list(dict.fromkeys(item_ids))
     with progress_bar("deleting items") as progress:
@@ -109,7 +109,7 @@ def export(
     from nextclick.item_files import write_items
 
     settings = _settings()
-    from streaming.item_topic import read_catalogue
+    from streaming.catalogue.topic import read_catalogue
 
     with progress_bar("reading items") as progress:
         items, invalid = read_catalogue(settings, progress)
@@ -134,8 +134,8 @@ def _report(json_file: Path | None, numbers: dict[str, Any], words: str) -> None
 
 
 async def _read(item_id: str) -> "tuple[Item | None, bool]":
-    from feature_repo.availability import AvailabilityReader
-    from feature_repo.online_store import OnlineStoreReader
+    from feature_repo.online.availability import AvailabilityReader
+    from feature_repo.online.store import OnlineStoreReader
     from feature_repo.settings import SharedSettings
 
     settings = SharedSettings()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
-from feature_repo.errors import NextclickError
-from nextclick.report import JsonOption, console, write_json
+from nextclick.output import JsonOption, console, write_json
+from runtime.errors import NextclickError
 
 if TYPE_CHECKING:
     from serving.proto.recommender_pb2 import RecommendRequest, RecommendResponse

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from nextclick.report import JsonOption, console, write_json
+from nextclick.output import JsonOption, console, write_json
 
 if TYPE_CHECKING:
-    from nextclick.stack.local import Row
+    from nextclick.stack.lifecycle import Row
 
 
 def run(json_file: JsonOption = None) -> None:
@@ -16,7 +16,7 @@ def run(json_file: JsonOption = None) -> None:
 
     Example: `nextclick status --json -`
     """
-    from nextclick.stack.local import status
+    from nextclick.stack.lifecycle import status
 
     rows = status()
     write_json(json_file, {row.name: _plain(row) for row in rows})

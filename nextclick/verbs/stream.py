@@ -21,7 +21,7 @@ def run() -> None:
     from nextclick.stack.addresses import KAFKA, REDIS, apply_to_environment
 
     apply_to_environment(require=(KAFKA, REDIS))
-    from streaming.consumer import run_consumer
+    from streaming.sessions.consumer import run_consumer
     from streaming.settings import StreamingSettings
 
     run_consumer(StreamingSettings())

@@ -8,9 +8,9 @@ import typer
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from nextclick.report import JsonOption, console, write_json
+from nextclick.output import JsonOption, console, write_json
+from nextclick.publishing import publish
 from nextclick.stack.addresses import TRITON, apply_to_environment
-from nextclick.verbs.export import publish
 
 if TYPE_CHECKING:
     from training.train import EpochReport, TrainingResult

@@ -2,7 +2,7 @@
 
 import typer
 
-from nextclick.report import console
+from nextclick.output import console
 
 
 def run(
@@ -16,8 +16,8 @@ def run(
     Example: `nextclick up && eval "$(nextclick up --print-env)"`
     """
     from nextclick.stack.definitions import definitions_applied
-    from nextclick.stack.local import print_env as environment
-    from nextclick.stack.local import status, up
+    from nextclick.stack.lifecycle import print_env as environment
+    from nextclick.stack.lifecycle import status, up
 
     parts = [part.strip() for part in only.split(",") if part.strip()] or None
     if print_env:

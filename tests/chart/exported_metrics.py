@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from nextclick.stack.addresses import Addresses
 from serving.metrics import GatewayMetrics
-from streaming.catalogue import Catalogue
-from streaming.metrics import StreamingMetrics
+from streaming.catalogue.consumer import Catalogue
 from streaming.settings import StreamingSettings
+from streaming.stage.metrics import StreamingMetrics
 from tests.integration.planted_ensemble import PlantedEnsemble
 
 TRITON_ON_GPU = {"nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serving.service import SERVICE_NAME
+from serving.rpc.service import SERVICE_NAME
 from tests.chart.rendering import container, environment, of, of_component, pod
 
 

@@ -12,7 +12,7 @@ from feature_repo.schema import SESSION_TRANSFORMER
 from nextclick.stack.addresses import Addresses
 from serving.metrics import GatewayMetrics
 from serving.proto.recommender_pb2 import DegradedReason
-from streaming.metrics import StreamingMetrics
+from streaming.stage.metrics import StreamingMetrics
 from tests.chart.exported_metrics import every_name, unknown
 from tests.chart.monitored import rules
 from tests.chart.promql import matchers, metric_names

@@ -14,8 +14,8 @@ from nextclick.stack.ports import HOST, choose_ports
 from nextclick.stack.redis import _executable
 from nextclick.stack.settings import StackSettings
 from nextclick.stack.triton_install import install_triton
+from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_topics
 from tests.chart.rendering import container, environment
 from tests.faults.own_servers import Process, wait_until
 

@@ -17,10 +17,10 @@ from nextclick.stack.addresses import Addresses
 from nextclick.stack.ports import choose_ports
 from serving.proto.recommender_pb2 import RecommendRequest, RecommendResponse
 from serving.proto.recommender_pb2_grpc import RecommenderStub
-from streaming.events import event_to_json
+from streaming.events.parser import event_to_json
 from tests.planted_sessions import planted_settings
-from training.export import export
-from training.registry import load
+from training.export.ensemble import export
+from training.export.triton_load import load
 
 VISIBLE_WITHIN_S = 60
 """Generous: the consumer may still be starting."""

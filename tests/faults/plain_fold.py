@@ -4,8 +4,8 @@ from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from feature_repo.popularity import PopularityShard
-from feature_repo.redis_layout import ViewLayout, row_key
+from feature_repo.online.popularity import PopularityShard
+from feature_repo.online.redis_layout import ViewLayout, row_key
 from feature_repo.schema import MAX_HISTORY_LENGTH, MAX_SESSION_LENGTH, PROJECT, Event, EventType, Item
 from feature_repo.session import fold, session_order
 from feature_repo.views import (

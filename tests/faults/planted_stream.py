@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from feature_repo.schema import Event, EventType, Item
 from streaming.errors import Reason
-from streaming.events import CONTENT_TYPE, PROTOBUF_TYPE, event_to_json, event_to_protobuf
+from streaming.events.parser import CONTENT_TYPE, PROTOBUF_TYPE, event_to_json, event_to_protobuf
 
 PARTITIONS = 4
 START_MS = 1_767_222_000_000  # 2025-12-31 23:00 UTC: the stream passes midnight

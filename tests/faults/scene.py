@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_topics
 from tests.faults.feeding import Feeder
 from tests.faults.own_servers import Process, Server, wait_until
 from tests.faults.plain_fold import assert_same, expected_store

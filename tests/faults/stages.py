@@ -12,12 +12,12 @@ import redis
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import RetriableError
 
-from feature_repo.online_store import open_rows
-from feature_repo.redis_commands import EncodedRow
-from feature_repo.redis_layout import ViewLayout
+from feature_repo.online.redis_layout import ViewLayout
+from feature_repo.online.rows import EncodedRow
+from feature_repo.online.store import open_rows
 from feature_repo.schema import PROJECT
 from feature_repo.views import ITEM_PROFILE, item_to_row
-from streaming.dead_letters import Letter, letter_of
+from streaming.dead_letters.letters import Letter, letter_of
 from streaming.settings import StreamingSettings
 from tests.faults.own_servers import Process, Server
 from tests.faults.plain_fold import Store

@@ -10,10 +10,10 @@ import psutil
 import pytest
 from kafka import KafkaProducer
 
-from streaming import kafka_connection
-from streaming.kafka_consumer import PatientConsumer
+from streaming.kafka import connection as kafka_connection
+from streaming.kafka.consumer import PatientConsumer
+from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_topics
 from tests.faults.own_servers import Server
 from tests.integration.stage_thread import wait_until
 

@@ -9,13 +9,13 @@ from uuid import uuid4
 
 import pytest
 
-from feature_repo.archive_folder import open_archive
-from feature_repo.archive_reader import read_archive
-from streaming.archive import Archive
-from streaming.kafka_consumer import PatientConsumer
-from streaming.metrics import StreamingMetrics
+from feature_repo.archive.folder import open_archive
+from feature_repo.archive.reader import read_archive
+from streaming.archive.writer import Archive
+from streaming.kafka.consumer import PatientConsumer
+from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_topics
+from streaming.stage.metrics import StreamingMetrics
 from tests.faults.feeding import Feeder
 from tests.faults.own_servers import Server
 from tests.faults.planted_stream import PARTITIONS, planted_stream

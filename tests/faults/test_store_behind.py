@@ -8,13 +8,13 @@ import pytest
 import redis
 from kafka import KafkaAdminClient, TopicPartition
 
-from feature_repo.online_store import OnlineStoreWriter
-from feature_repo.redis_rows import REWRITES_KEY
+from feature_repo.online.redis_rows import REWRITES_KEY
+from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Item
-from streaming.backfill import Times, backfill
-from streaming.catalogue import run_catalogue
-from streaming.item_topic import send_items
-from streaming.topics import ensure_items_topic, ensure_topics
+from streaming.catalogue.consumer import run_catalogue
+from streaming.catalogue.topic import send_items
+from streaming.jobs.backfill import Times, backfill
+from streaming.kafka.topics import ensure_items_topic, ensure_topics
 from tests.faults.feeding import Feeder, ends_of, with_offsets
 from tests.faults.own_servers import Server, redis_server, wait_until
 from tests.faults.plain_fold import Store, assert_same, expected_store, plain_rows

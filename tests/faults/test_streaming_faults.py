@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.archive_schema import events_to_table
+from feature_repo.archive.columns import events_to_table
+from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_topics
 from tests.faults.feeding import Feeder, ends_of, with_offsets
 from tests.faults.own_servers import Process, Server, redis_server, wait_until
 from tests.faults.plain_fold import assert_same, expected_store

@@ -13,13 +13,13 @@ import pyarrow.dataset as ds
 import pytest
 from kafka import KafkaProducer
 
-from feature_repo.online_store import OnlineStoreWriter
+from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType, Item
 from nextclick.stack.addresses import Addresses
 from serving.proto import recommender_pb2 as pb
 from serving.proto.recommender_pb2_grpc import RecommenderStub
-from streaming.events import event_to_json
-from streaming.item_topic import send_items
+from streaming.catalogue.topic import send_items
+from streaming.events.parser import event_to_json
 from tests.chart.rendering import Object
 from tests.images import probes
 from tests.images.conftest import Release, registry_ca, registry_url

@@ -8,9 +8,9 @@ from kafka import KafkaProducer
 
 from feature_repo.schema import Event
 from nextclick.stack.addresses import Addresses
-from streaming.events import event_to_json
+from streaming.events.parser import event_to_json
+from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_topics
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import redis
 
-from feature_repo.redis_rows import REWRITES_KEY
+from feature_repo.online.redis_rows import REWRITES_KEY
 from nextclick.bench.redis_database import MARK, claim_database
 from streaming.settings import StreamingSettings
 

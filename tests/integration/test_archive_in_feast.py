@@ -7,13 +7,13 @@ from uuid import uuid4
 import pandas as pd
 import pytest
 
-from feature_repo.archive_folder import open_archive
-from feature_repo.archive_names import OffsetRange
+from feature_repo.archive.folder import open_archive
+from feature_repo.archive.names import OffsetRange
 from feature_repo.feature_store import open_feature_store
 from feature_repo.schema import Event, EventType
 from feature_repo.settings import SharedSettings
-from streaming.archive_files import write_events
-from streaming.compaction import CompactionOptions, compact
+from streaming.archive.files import write_events
+from streaming.jobs.compaction import CompactionOptions, compact
 
 DAY_MS = 86_400_000
 MIDNIGHT_MS = 1_700_006_400_000  # 2023-11-15T00:00:00Z

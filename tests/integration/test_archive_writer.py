@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import pyarrow.dataset as ds
 import pytest
 
-from feature_repo.archive_folder import open_archive
-from feature_repo.archive_reader import read_archive
-from feature_repo.archive_schema import EVENT_ARCHIVE_SCHEMA
+from feature_repo.archive.columns import EVENT_ARCHIVE_SCHEMA
+from feature_repo.archive.folder import open_archive
+from feature_repo.archive.reader import read_archive
 from feature_repo.schema import Event, EventType
-from streaming.archive import Archive, run_archive
-from streaming.compaction import CompactionOptions, compact
+from streaming.archive.writer import Archive, run_archive
 from streaming.erasures import Erasures, send_erasures
-from streaming.kafka_consumer import PatientConsumer
-from streaming.metrics import StreamingMetrics
+from streaming.jobs.compaction import CompactionOptions, compact
+from streaming.kafka.consumer import PatientConsumer
+from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_topics
+from streaming.stage.metrics import StreamingMetrics
 from tests.integration.stage_thread import running, wait_until
 
 if TYPE_CHECKING:

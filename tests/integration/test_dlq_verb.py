@@ -15,15 +15,15 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from typer.testing import CliRunner
 
-import streaming.replay
-from feature_repo.errors import NextclickError
+import streaming.jobs.replay
 from nextclick.cli import commands
-from streaming.dead_letter_reader import read_letters, replayed_topic
-from streaming.dead_letters import REPLAYS, DeadLetters
+from runtime.errors import NextclickError
+from streaming.dead_letters.letters import REPLAYS, DeadLetters
+from streaming.dead_letters.reader import read_letters, replayed_topic
 from streaming.errors import DeadLettersError, EventError, Reason
-from streaming.replay import MAX_REPLAYS, ReplayOptions, replay
+from streaming.jobs.replay import MAX_REPLAYS, ReplayOptions, replay
+from streaming.kafka.topics import ensure_items_topic
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_items_topic
 
 NOW_MS = 1_700_000_000_000
 SENT: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]], Reason, str]] = [
@@ -169,7 +169,7 @@ def test_a_letter_that_a_crash_wrote_twice_is_sent_once(settings: StreamingSetti
 def test_a_crash_half_way_resends_only_what_was_not_remembered(
     settings: StreamingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming.replay, "_CHUNK", 2)
+    monkeypatch.setattr(streaming.jobs.replay, "_CHUNK", 2)
     _crash_after(2, monkeypatch, lambda: replay(settings, ReplayOptions()))
     assert sum(replay(settings, ReplayOptions()).sent.values()) == len(SENT) - 2
     assert len(_messages(settings, settings.events_topic)) == len(SENT) + 2
@@ -183,7 +183,7 @@ def _crash_after(remembered: int, monkeypatch: pytest.MonkeyPatch, action: Calla
         pass
 
     left = remembered
-    remember = streaming.replay._remember
+    remember = streaming.jobs.replay._remember
 
     def crash(*arguments: Any) -> Any:
         nonlocal left
@@ -193,7 +193,7 @@ def _crash_after(remembered: int, monkeypatch: pytest.MonkeyPatch, action: Calla
         return remember(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(streaming.replay, "_remember", crash)
+        patch.setattr(streaming.jobs.replay, "_remember", crash)
         with pytest.raises(CrashError):
             action()
 

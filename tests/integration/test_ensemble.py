@@ -21,10 +21,10 @@ from feature_repo.schema import (
 )
 from tests.planted_sessions import RING, next_on_ring, planted_events, planted_settings
 from training.errors import ExportError
-from training.export import ExportedVersion, export
-from training.registry import load
+from training.export.ensemble import ExportedVersion, export
+from training.export.triton_config import MAX_BATCH_SIZE
+from training.export.triton_load import load
 from training.settings import TrainingSettings
-from training.triton_config import MAX_BATCH_SIZE
 
 Answer = dict[Tensor, npt.NDArray[Any]]
 

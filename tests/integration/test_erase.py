@@ -13,21 +13,22 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from typer.testing import CliRunner
 
-from feature_repo.archive_folder import open_archive
-from feature_repo.archive_names import OffsetRange
-from feature_repo.errors import NextclickError
+from feature_repo.archive.folder import open_archive
+from feature_repo.archive.names import OffsetRange
 from feature_repo.feature_store import apply
-from feature_repo.online_store import OnlineStoreWriter
+from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType
 from nextclick.cli import commands
-from streaming.archive import run_archive
-from streaming.archive_files import write_events
-from streaming.backfill import Times, backfill
-from streaming.consumer import run_consumer
-from streaming.dead_letters import open_producer
-from streaming.erase import Person, erase, find_person, find_remains
+from runtime.errors import NextclickError
+from streaming.archive.files import write_events
+from streaming.archive.writer import run_archive
 from streaming.erasures import REFRESH_SECONDS, SESSION, USER, Erasures, send_erasures
-from streaming.folding import OnlineFold, PartitionBatch
+from streaming.jobs.backfill import Times, backfill
+from streaming.jobs.erase import Person, erase, find_person, find_remains
+from streaming.kafka.producer import open_producer
+from streaming.sessions.batches import PartitionBatch
+from streaming.sessions.consumer import run_consumer
+from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings
 from tests.integration.empty_store import dump, empty_store
 from tests.integration.stage_thread import running, wait_until
@@ -43,7 +44,7 @@ ALICE, BOB = "alice@example.org", "bob"
 def settings(
     streaming_settings: StreamingSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[StreamingSettings]:
-    monkeypatch.setattr("streaming.erase.REFRESH_SECONDS", 0.02)  # no consumer runs that would have to look
+    monkeypatch.setattr("streaming.jobs.erase.REFRESH_SECONDS", 0.02)  # no consumer runs that would have to look
     Erasures(streaming_settings).close()  # makes the topic
     with empty_store(streaming_settings) as own:
         yield own.model_copy(update={"archive_path": tmp_path / "archive"})
@@ -171,7 +172,7 @@ def test_who_is_erased_while_their_events_still_come_is_gone_as_well(
     settings: StreamingSettings, sender: "Sender", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of before, that is: the event of an hour ago may be the next to come."""
-    monkeypatch.setattr("streaming.erase.REFRESH_SECONDS", REFRESH_SECONDS)
+    monkeypatch.setattr("streaming.jobs.erase.REFRESH_SECONDS", REFRESH_SECONDS)
     apply(settings)
     sent: list[Event] = []
     stop = threading.Event()
@@ -222,7 +223,7 @@ def test_an_erasure_that_crashed_is_made_good_by_the_next(
     _fill(settings)
     for step in ("send_erasures", "_remove_online", "remove_erased"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"streaming.erase.{step}", _crash)
+            patch.setattr(f"streaming.jobs.erase.{step}", _crash)
             with pytest.raises(InterruptedError):
                 erase(settings, find_person(settings, ALICE))
     assert erase(settings, find_person(settings, ALICE)).is_complete

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_repo.feature_store import apply, open_feature_store
-from feature_repo.online_store import OnlineStoreWriter, open_rows
-from feature_repo.popularity import PopularityShard
-from feature_repo.redis_layout import Encoded, ViewLayout
+from feature_repo.online.popularity import PopularityShard
+from feature_repo.online.redis_layout import Encoded, ViewLayout
+from feature_repo.online.store import OnlineStoreWriter, open_rows
 from feature_repo.schema import MAX_HISTORY_LENGTH, Event, EventType, Item
 from feature_repo.session import fold, session_order
 from feature_repo.views import (
@@ -27,8 +27,9 @@ from feature_repo.views import (
     session_to_row,
 )
 from nextclick.stack.addresses import Addresses
-from streaming.folding import OnlineFold, PartitionBatch
-from streaming.popular_items import PopularItems
+from streaming.sessions.batches import PartitionBatch
+from streaming.sessions.folding import OnlineFold
+from streaming.sessions.popular_items import PopularItems
 from streaming.settings import StreamingSettings
 
 if TYPE_CHECKING:

@@ -17,16 +17,16 @@ import redis
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from feature_repo.online_store import OnlineStoreWriter
-from feature_repo.popularity import PopularityShard
+from feature_repo.online.popularity import PopularityShard
+from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import DEFAULT_PAGE_SIZE, Event, EventType
 from feature_repo.session import fold
 from serving.errors import GatewayStartError
 from serving.proto import recommender_pb2 as pb
 from serving.proto.recommender_pb2_grpc import RecommenderStub
 from serving.recommender import POPULAR_ITEMS_NAME
+from serving.rpc.service import SERVICE_NAME
 from serving.server import Gateway
-from serving.service import SERVICE_NAME
 from serving.settings import ServingSettings
 from tests.integration.planted_ensemble import PlantedEnsemble
 

@@ -17,12 +17,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from feature_repo.online_store import OnlineStoreWriter
+from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType
 from feature_repo.session import fold
 from serving.proto import recommender_pb2 as pb
 from serving.proto.recommender_pb2_grpc import RecommenderStub
-from serving.service import SERVICE_NAME
+from serving.rpc.service import SERVICE_NAME
 from serving.settings import ServingSettings
 from tests.integration.planted_ensemble import PlantedEnsemble
 

@@ -9,14 +9,14 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from feature_repo.errors import NextclickError
 from feature_repo.feature_store import apply
 from feature_repo.schema import Item
 from nextclick.cli import commands
 from nextclick.item_files import read_items
-from streaming.catalogue import run_catalogue
+from runtime.errors import NextclickError
+from streaming.catalogue.consumer import run_catalogue
+from streaming.catalogue.topic import read_catalogue
 from streaming.errors import CatalogueError
-from streaming.item_topic import read_catalogue
 from streaming.settings import StreamingSettings
 from tests.integration.empty_store import empty_store
 from tests.integration.stage_thread import running, wait_until

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from feature_repo.feature_store import apply, feast_environment, open_feature_store
-from feature_repo.online_store import OnlineStoreReader, OnlineStoreWriter, Status, StoredSession
-from feature_repo.popularity import PopularityShard
+from feature_repo.online.popularity import PopularityShard
+from feature_repo.online.store import OnlineStoreReader, OnlineStoreWriter, Status, StoredSession
 from feature_repo.schema import MAX_CANDIDATES, SESSION_TTL, Event, EventType, Item
 from feature_repo.session import Session, fold
-from feature_repo.settings import PROJECT_ROOT, SharedSettings
+from feature_repo.settings import SharedSettings
 from feature_repo.views import ITEM_PROFILE, popular_scope
 from nextclick.stack.addresses import Addresses
+from runtime.settings import PROJECT_ROOT
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -176,9 +177,9 @@ def test_both_write_the_same_bytes(feast: "FeatureStore", redis_settings: Shared
     """The SDK's own write of the same row changes no field: keys, hashes, values and time stamp are alike."""
     import redis
 
-    from feature_repo.redis_commands import EncodedRow
-    from feature_repo.redis_layout import ViewLayout, row_key
-    from feature_repo.sdk_store import SdkRows
+    from feature_repo.online.redis_layout import ViewLayout, row_key
+    from feature_repo.online.rows import EncodedRow
+    from feature_repo.online.sdk_rows import SdkRows
     from feature_repo.views import SESSION_EVENTS, session_to_row
 
     row = session_to_row(fold(_session(run_id, 1), []))

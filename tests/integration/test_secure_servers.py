@@ -20,19 +20,19 @@ from prometheus_client import CollectorRegistry
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply, open_feature_store
-from feature_repo.online_store import OnlineStoreReader, OnlineStoreWriter, Status
+from feature_repo.online.store import OnlineStoreReader, OnlineStoreWriter, Status
 from feature_repo.redis_connection import redis_options
 from feature_repo.schema import Event, EventType
 from feature_repo.session import fold
 from feature_repo.settings import SharedSettings
-from streaming.consumer import run_consumer
-from streaming.events import event_to_json
-from streaming.kafka_connection import kafka_options, unavailable
-from streaming.kafka_consumer import Batch, PatientConsumer, next_offsets, open_consumer
+from streaming.events.parser import event_to_json
+from streaming.kafka.connection import kafka_options, unavailable
+from streaming.kafka.consumer import Batch, PatientConsumer, next_offsets, open_consumer
+from streaming.kafka.topics import ensure_topics
 from streaming.kafka_settings import KafkaSettings
-from streaming.lag import PartitionLag
+from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
-from streaming.topics import ensure_topics
+from streaming.stage.lag import PartitionLag
 from tests.integration.secure_servers import (
     CLIENT_ID,
     CLIENT_SECRET,

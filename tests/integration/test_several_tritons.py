@@ -19,15 +19,15 @@ from tritonclient.grpc import model_config_pb2 as pb
 from feature_repo.schema import ENSEMBLE, SESSION_TRANSFORMER, Event, EventType
 from nextclick.stack.ports import choose_ports
 from serving.errors import ModelUnavailableError
-from serving.triton import TritonModel
+from serving.triton.model import TritonModel
 from tests.integration.planted_ensemble import PlantedEnsemble
 from tests.integration.stage_thread import wait_until
 from tests.integration.tritons import RunningTriton, running_triton
 from tests.planted_sessions import planted_settings
 from training.errors import ExportError
-from training.export import ExportedVersion, build_graphs, export, next_version
-from training.model_repository import open_repository
-from training.registry import load
+from training.export.ensemble import ExportedVersion, build_graphs, export, next_version
+from training.export.model_repository import open_repository
+from training.export.triton_load import load
 from training.runs import open_run
 from training.settings import TrainingSettings
 
@@ -65,7 +65,7 @@ def exported(
     settings: TrainingSettings, graphs: dict[str, onnx.ModelProto], monkeypatch: pytest.MonkeyPatch
 ) -> ExportedVersion:
     """A version of the test's own; the graphs are the same each time, and take seconds to make."""
-    monkeypatch.setattr("training.export.build_graphs", lambda run: graphs)
+    monkeypatch.setattr("training.export.ensemble.build_graphs", lambda run: graphs)
     return export(settings)
 
 

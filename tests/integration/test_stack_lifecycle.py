@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 
 from feature_repo.schema import ENSEMBLE
 from nextclick.stack import home as files
-from nextclick.stack import local
+from nextclick.stack import lifecycle as local
 from nextclick.stack.client import SupervisorClient
 from nextclick.stack.errors import NotReadyError, StackError
 from nextclick.stack.leftovers import remaining
@@ -33,7 +33,7 @@ Hold = Callable[..., "subprocess.Popen[str]"]
 
 HOLD = """
 import time
-from nextclick.stack import local
+from nextclick.stack import lifecycle as local
 with local.up({parts}) as stack:
     print("up", flush=True)
     time.sleep(600)

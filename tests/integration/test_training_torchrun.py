@@ -15,7 +15,7 @@ import torch
 from nextclick.stack.ports import choose_ports
 from tests.planted_sessions import planted_settings
 from training.config import TrainingConfig, recipe
-from training.dataset import training_windows
+from training.data.dataset import training_windows
 from training.distributed import Team, join_team
 from training.errors import TeamError
 from training.prepare import load_sessions

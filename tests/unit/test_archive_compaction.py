@@ -10,15 +10,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-import feature_repo.archive_folder
-from feature_repo.archive_folder import ArchiveFolder, open_archive
-from feature_repo.archive_names import ArchiveFile, OffsetRange
-from feature_repo.archive_reader import in_offset_order, read_archive
+import feature_repo.archive.folder
+from feature_repo.archive.folder import ArchiveFolder, open_archive
+from feature_repo.archive.names import ArchiveFile, OffsetRange
+from feature_repo.archive.reader import in_offset_order, read_archive
 from feature_repo.schema import Event, EventType
-from streaming.archive_files import write_events
-from streaming.compaction import CompactionOptions, Merge, compact, plan
-from streaming.erased_rows import remove_erased, without_erased
+from streaming.archive.files import write_events
 from streaming.erasures import SESSION, USER, Erasures
+from streaming.jobs.compaction import CompactionOptions, Merge, compact, plan
+from streaming.jobs.erased_rows import remove_erased, without_erased
 from tests.crashes import crash_points
 
 MIDNIGHT_MS = 1_700_006_400_000  # 2023-11-15T00:00:00Z
@@ -145,7 +145,7 @@ def _let_go_of_locks() -> None:
 
 def _crashes(archive: ArchiveFolder, root: Path, work: Callable[[], object], start: Path) -> Iterator[int]:
     """Only lines of `archive_folder` change the disk: a crash at any other line leaves what one of those leaves."""
-    for number in crash_points(work, [feature_repo.archive_folder]):
+    for number in crash_points(work, [feature_repo.archive.folder]):
         _let_go_of_locks()
         yield number
         shutil.rmtree(root)

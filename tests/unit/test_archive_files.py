@@ -8,17 +8,17 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-import feature_repo.archive_folder
-import feature_repo.archive_reader
-import streaming.archive_files
-from feature_repo.archive_folder import ArchiveFolder, open_archive
-from feature_repo.archive_names import OffsetRange
-from feature_repo.archive_reader import in_offset_order, read_archive
-from feature_repo.archive_schema import EVENT_ARCHIVE_SCHEMA, ITEM_SCHEMA, events_to_table, items_to_table
+import feature_repo.archive.folder
+import feature_repo.archive.reader
+import streaming.archive.files
+from feature_repo.archive.columns import EVENT_ARCHIVE_SCHEMA, ITEM_SCHEMA, events_to_table, items_to_table
+from feature_repo.archive.folder import ArchiveFolder, open_archive
+from feature_repo.archive.names import OffsetRange
+from feature_repo.archive.reader import in_offset_order, read_archive
 from feature_repo.errors import ArchiveError, ArchiveFileGoneError
 from feature_repo.schema import Event, EventType, Item
 from feature_repo.settings import SharedSettings, archive_location
-from streaming.archive_files import unfinished_ends, write_events
+from streaming.archive.files import unfinished_ends, write_events
 from tests.crashes import crash_points
 
 MIDNIGHT_MS = 1_700_006_400_000  # 2023-11-15T00:00:00Z
@@ -99,7 +99,7 @@ def test_rows_in_files_that_overlap_are_read_once(archive: ArchiveFolder) -> Non
 def test_offset_order_over_more_rows_than_are_held_at_once(
     archive: ArchiveFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_repo.archive_reader, "_BATCH_ROWS", 7)
+    monkeypatch.setattr(feature_repo.archive.reader, "_BATCH_ROWS", 7)
     for first, end in ((0, 100), (50, 120), (100, 300), (299, 310)):
         _write(archive, first, end)
     tables = list(in_offset_order(archive, archive.list().files, ["event_id"]))
@@ -161,7 +161,7 @@ def test_a_crash_at_any_line_of_a_write_neither_loses_nor_repeats_a_row(tmp_path
     """Whoever comes next writes from the last commit on; its files are read at once and after each step."""
     archive = open_archive(tmp_path)
     _write(archive, 0, 10)
-    modules = [feature_repo.archive_folder, streaming.archive_files]
+    modules = [feature_repo.archive.folder, streaming.archive.files]
     crashes = 0
     for _ in crash_points(lambda: _write(archive, 10, 30), modules):
         left = set(_plain_ids(tmp_path))

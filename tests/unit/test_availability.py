@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from feature_repo import availability
-from feature_repo.availability import AvailabilityReader, note_in_sqlite
 from feature_repo.errors import OnlineStoreError
+from feature_repo.online import availability
+from feature_repo.online.availability import AvailabilityReader, note_in_sqlite
 from feature_repo.settings import SharedSettings
 from serving.availability import Availability
 

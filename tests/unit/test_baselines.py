@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.baselines import CoVisitation, Popularity, Recommender
+from training.evaluation.baselines import CoVisitation, Popularity, Recommender
 
 SESSIONS = [["a", "b", "c"], ["a", "b", "d"], ["x", "b", "c"], ["a", "a", "c"], ["c"], []]
 # Events: a 4, c 4, b 3, d 1, x 1.

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from nextclick.bench.backlog import BacklogRun, Sample, start_of
+from nextclick.bench.ingest.backlog import BacklogRun, Sample, start_of
+from nextclick.bench.ingest.results import Figure, figures, throughput
 from nextclick.bench.redis_database import with_database
-from nextclick.bench.results import Figure, figures, throughput
 from nextclick.bench.statistics import histogram_quantile, percentile, percentiles, slope, spread
 from nextclick.verbs.bench import missed_ratios
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from nextclick.bench.interrupts import interrupted_after, terminated_like_interrupted, uninterrupted
+from nextclick.interrupts import interrupted_after, terminated_like_interrupted, uninterrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,7 +13,7 @@ from feature_repo.schema import Event, EventType
 from nextclick.bench.errors import BenchError
 from nextclick.bench.simulator import Simulation, sessions_of_length, simulate
 from nextclick.bench.workload import open_workload
-from streaming.events import event_to_json, parse_record
+from streaming.events.parser import event_to_json, parse_record
 
 NEWEST_MS = 1_800_000_000_000
 SIMULATION = Simulation(items=500, users=100, active_sessions=50)

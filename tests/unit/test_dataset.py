@@ -5,9 +5,16 @@ import pytest
 import torch
 
 from feature_repo.schema import FIRST_INDEX, MAX_SESSION_LENGTH, OUT_OF_VOCABULARY_INDEX
-from training.dataset import Batch, make_batch, question_batches, question_windows, training_batches, training_windows
-from training.objectives import next_item_loss
-from training.preprocess import EncodedSessions
+from training.data.dataset import (
+    Batch,
+    make_batch,
+    question_batches,
+    question_windows,
+    training_batches,
+    training_windows,
+)
+from training.data.preprocess import EncodedSessions
+from training.models.objectives import next_item_loss
 
 
 def encoded(*sessions: list[int]) -> EncodedSessions:

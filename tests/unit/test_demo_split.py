@@ -2,9 +2,9 @@
 
 import pytest
 
-from feature_repo.errors import NextclickError
 from feature_repo.schema import MAX_SESSION_LENGTH, Event, EventType
 from nextclick.demo.split import label, split_newest
+from runtime.errors import NextclickError
 
 
 def session(number: int, length: int) -> list[Event]:

@@ -22,7 +22,7 @@ from feature_repo.schema import (
     EventType,
 )
 from streaming.errors import EventError, Reason
-from streaming.events import (
+from streaming.events.parser import (
     PROTOBUF_TYPE,
     EventParser,
     event_to_json,

@@ -24,14 +24,14 @@ from feature_repo.schema import (
 )
 from tests.planted_sessions import RING, next_on_ring, planted_settings
 from training.config import ModelConfig
+from training.data.vocabulary import Vocabulary
 from training.errors import ExportError
-from training.export import KEPT_VERSIONS, ExportedVersion, check_parity, export
-from training.model import SessionTransformer
+from training.export.ensemble import KEPT_VERSIONS, ExportedVersion, check_parity, export
+from training.export.transformer_onnx import INPUTS, Scorer, example_inputs, transformer_graph
+from training.export.triton_config import ALL_MODELS, from_pbtxt
+from training.models.session_transformer import SessionTransformer
 from training.runs import open_run
 from training.settings import TrainingSettings
-from training.transformer_onnx import INPUTS, Scorer, example_inputs, transformer_graph
-from training.triton_config import ALL_MODELS, from_pbtxt
-from training.vocabulary import Vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,9 @@ def test_versions_count_up_and_old_ones_go(
     settings: TrainingSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings.model_copy(update={"model_repository": tmp_path})
-    monkeypatch.setattr("training.export.build_graphs", lambda run: {})  # what is in the folders does not matter here
+    monkeypatch.setattr(
+        "training.export.ensemble.build_graphs", lambda run: {}
+    )  # what is in the folders does not matter here
     (tmp_path / PREPROCESS / "4").mkdir(parents=True)  # left by an export that was cut short
     versions = [export(settings).version for _ in range(KEPT_VERSIONS + 1)]
     assert versions == [5, 6, 7, 8]
@@ -94,7 +96,7 @@ def test_versions_count_up_and_old_ones_go(
 def test_the_settings_say_where_triton_runs_it_and_how_often(
     settings: TrainingSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.export.build_graphs", lambda run: {})  # only the configuration matters here
+    monkeypatch.setattr("training.export.ensemble.build_graphs", lambda run: {})  # only the configuration matters here
     monkeypatch.setenv("TRITON_DEVICE", "gpu")
     monkeypatch.setenv("TRITON_INSTANCES", "2")
     export(TrainingSettings(nextclick_home=settings.nextclick_home, model_repository=tmp_path))
@@ -107,7 +109,7 @@ def test_an_export_that_fails_leaves_the_ensemble_as_it_was(
 ) -> None:
     shutil.copytree(exported.model_repository, tmp_path, dirs_exist_ok=True)
     before = (tmp_path / ENSEMBLE / "config.pbtxt").read_bytes()
-    monkeypatch.setattr("training.export.postprocess_graph", lambda vocabulary: "not a graph")
+    monkeypatch.setattr("training.export.ensemble.postprocess_graph", lambda vocabulary: "not a graph")
     with pytest.raises(AttributeError):
         export(settings.model_copy(update={"model_repository": tmp_path}))
     assert (tmp_path / ENSEMBLE / "config.pbtxt").read_bytes() == before

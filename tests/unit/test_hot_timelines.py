@@ -1,8 +1,8 @@
 """The consumer's memory of sessions stays small and forgets what others may change."""
 
 from feature_repo.schema import Event, EventType
-from feature_repo.timeline import SessionTimeline
-from streaming.hot_timelines import HotTimelines
+from streaming.sessions.hot_timelines import HotTimelines
+from streaming.sessions.timeline import SessionTimeline
 
 
 def _session(name: str, events: int) -> SessionTimeline:

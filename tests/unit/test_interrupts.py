@@ -10,8 +10,7 @@ PROGRAM = """
 import os, signal, sys
 from kafka.future import Future
 from kafka.net.selector import NetworkSelector
-from nextclick.bench.interrupts import terminated_like_interrupted
-from nextclick.interrupts import interrupt_between_tasks
+from nextclick.interrupts import interrupt_between_tasks, terminated_like_interrupted
 
 number = signal.SIGINT
 if sys.argv[1] == "guarded":

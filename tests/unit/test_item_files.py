@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.archive_schema import ITEM_SCHEMA, items_to_table
+from feature_repo.archive.columns import ITEM_SCHEMA, items_to_table
 from feature_repo.schema import Item
 from nextclick.item_files import ItemFileError, count_items, read_items, write_items
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.schema import MAX_ID_LENGTH, Item
+from streaming.catalogue.parser import MAX_ITEM_BYTES, ItemParser, field_label, item_to_json
 from streaming.errors import EventError, Reason
-from streaming.items import MAX_ITEM_BYTES, ItemParser, field_label, item_to_json
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 ITEMS = st.builds(

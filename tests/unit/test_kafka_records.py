@@ -13,7 +13,7 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from kafka.record.legacy_records import LegacyRecordBatchBuilder
 from kafka.record.memory_records import MemoryRecords
 
-from streaming.kafka_records import PartitionRecords
+from streaming.kafka.records import PartitionRecords
 
 PARTITION = TopicPartition("events", 3)
 NOW_MS = 1_700_000_000_000

@@ -8,13 +8,13 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from feature_repo.logs import LogSettings
+from runtime.logs import LogSettings
 
 PROGRAM = """
 import logging
-from feature_repo.logs import LogSettings, set_up_logs
+from runtime.logs import LogSettings, set_up_logs
 set_up_logs(LogSettings(), runs_long={runs_long}, verbose={verbose})
-log = logging.getLogger("streaming.consumer")
+log = logging.getLogger("streaming.sessions.consumer")
 log.debug("a batch")
 log.info("%s is written", "x", extra={{"place": "events[3]@17"}})
 try:
@@ -46,7 +46,7 @@ def test_json_has_one_object_a_line_with_the_place_and_the_traceback() -> None:
     assert written.pop("time").endswith("+00:00")
     assert written == {
         "level": "INFO",
-        "logger": "streaming.consumer",
+        "logger": "streaming.sessions.consumer",
         "message": "x is written",
         "place": "events[3]@17",
     }
@@ -63,7 +63,7 @@ def test_an_error_that_ends_the_process_is_one_line_of_json_too() -> None:
 
 def test_text_is_for_people() -> None:
     written, *_, kafka = lines_of(PROGRAM.format(runs_long=True, verbose=False))
-    assert written.endswith(" INFO streaming.consumer: x is written")
+    assert written.endswith(" INFO streaming.sessions.consumer: x is written")
     assert kafka.endswith(" WARNING kafka.net: away")
 
 

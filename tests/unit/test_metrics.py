@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.metrics import mask_scores, ranks, summarise
+from training.evaluation.metrics import mask_scores, ranks, summarise
 
 
 def test_metrics_by_hand() -> None:

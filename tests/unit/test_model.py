@@ -5,8 +5,8 @@ import torch
 
 from feature_repo.schema import FIRST_INDEX, MAX_SESSION_LENGTH
 from training.config import ModelConfig
-from training.model import SessionTransformer, pick_device
-from training.vocabulary import Vocabulary
+from training.data.vocabulary import Vocabulary
+from training.models.session_transformer import SessionTransformer, pick_device
 
 VOCABULARY = Vocabulary(tuple("abcdefgh"), ("view", "purchase"), ("x", "y"), (0, 1000))
 

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from feature_repo.schema import ENSEMBLE, PREPROCESS
 from tests.planted_sessions import planted_settings
 from training.errors import ExportError
-from training.export import KEPT_VERSIONS, build_graphs, export
-from training.model_repository import PLACEHOLDER, open_repository
+from training.export.ensemble import KEPT_VERSIONS, build_graphs, export
+from training.export.model_repository import PLACEHOLDER, open_repository
+from training.export.triton_config import ALL_MODELS, INNER_MODELS
 from training.runs import open_run
 from training.settings import TrainingSettings
-from training.triton_config import ALL_MODELS, INNER_MODELS
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def url() -> str:
 @pytest.fixture
 def graphs(settings: TrainingSettings, monkeypatch: pytest.MonkeyPatch, _graphs: dict[str, Any]) -> dict[str, Any]:
     """Real graphs, made once: it takes seconds."""
-    monkeypatch.setattr("training.export.build_graphs", lambda run: _graphs)
+    monkeypatch.setattr("training.export.ensemble.build_graphs", lambda run: _graphs)
     return _graphs
 
 

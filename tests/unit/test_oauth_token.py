@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from streaming.errors import TokenError
-from streaming.oauth_token import ClientCredentials
+from streaming.kafka.oauth_token import ClientCredentials
 
 SECRET = "s3cret:with/odd characters"
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from feature_repo.feature_store import feast_environment
-from feature_repo.online_store import OnlineStoreError, OnlineStoreReader, OnlineStoreWriter, Status, status_of
-from feature_repo.redis_layout import ViewLayout
+from feature_repo.online.redis_layout import ViewLayout
+from feature_repo.online.store import OnlineStoreError, OnlineStoreReader, OnlineStoreWriter, Status, status_of
 from feature_repo.schema import SESSION_TTL, Event, EventType, Item
 from feature_repo.session import Session, fold
 from feature_repo.settings import SharedSettings

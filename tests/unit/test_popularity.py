@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.popularity import PopularityShard, merge_popular
-from feature_repo.redis_layout import ViewLayout
+from feature_repo.online.popularity import PopularityShard, merge_popular
+from feature_repo.online.redis_layout import ViewLayout
 from feature_repo.schema import MAX_CANDIDATES, MAX_POPULAR_ITEMS, POPULARITY_HALF_LIFE
 from feature_repo.views import POPULAR_ITEMS, Row, popular_key, popular_scope
 

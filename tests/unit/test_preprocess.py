@@ -7,12 +7,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.archive_schema import events_to_table
+from feature_repo.archive.columns import events_to_table
 from feature_repo.schema import FIRST_INDEX, Event, EventType
 from training.config import DataConfig
+from training.data.preprocess import EncodedSessions, encode, fit_workflow
+from training.data.sessions import NO_GAP_MS, item_id_lists, read_events, read_items, split_by_time, with_gaps
 from training.errors import DataError
-from training.preprocess import EncodedSessions, encode, fit_workflow
-from training.sessions import NO_GAP_MS, item_id_lists, read_events, read_items, split_by_time, with_gaps
 
 
 def event(event_id: str, session_id: str, item_id: str, at: int) -> Event:

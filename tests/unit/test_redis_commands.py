@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.redis_commands import EXPIRE_SCRIPT, REVISION, SWAP_SCRIPT, Command, Commands, EncodedRow, script_hash
-from feature_repo.redis_layout import LAYOUTS, row_key
+from feature_repo.online.redis_commands import EXPIRE_SCRIPT, REVISION, SWAP_SCRIPT, Command, Commands, script_hash
+from feature_repo.online.redis_layout import LAYOUTS, row_key
+from feature_repo.online.rows import EncodedRow
 from feature_repo.schema import SESSION_TTL
 from feature_repo.views import ITEM_PROFILE, SESSION_EVENTS, USER_HISTORY, VIEWS, View
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from feature_repo.errors import SecretFileError
 from feature_repo.redis_connection import redis_options
-from feature_repo.settings import SharedSettings, settings_problem
-from streaming.kafka_connection import kafka_options
+from feature_repo.settings import SharedSettings
+from runtime.errors import SecretFileError
+from runtime.settings import settings_problem
+from streaming.kafka.connection import kafka_options
 from streaming.kafka_settings import KafkaSettings
 from streaming.settings import StreamingSettings
 

@@ -4,8 +4,8 @@ import pytest
 from tritonclient.grpc.model_config_pb2 import TYPE_BOOL, TYPE_FP32, TYPE_INT64, TYPE_STRING, ModelConfig
 
 from feature_repo.schema import MAX_CANDIDATES, MAX_SESSION_LENGTH, VOCABULARY_HASH_PARAMETER, Tensor
-from serving.compatibility import find_mismatches
-from training.triton_config import VersionSpec, ensemble_config, inner_config
+from serving.triton.compatibility import find_mismatches
+from training.export.triton_config import VersionSpec, ensemble_config, inner_config
 
 
 def model(name: str, digest: str | None = "abc") -> ModelConfig:

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from feature_repo.errors import OnlineStoreError
-from feature_repo.online_store import Status, StoredSession
+from feature_repo.online.store import Status, StoredSession
 from feature_repo.schema import Event, EventType
 from feature_repo.session import Session, fold
 from serving.fallback import PopularItems

@@ -8,11 +8,11 @@ import pytest
 from prometheus_client import generate_latest
 
 from serving.errors import InvalidRequestError, ModelDeadlineError, ModelIncompatibleError, ServingError
-from serving.interceptors import CallInterceptor, status_of
 from serving.metrics import GatewayMetrics
 from serving.proto import recommender_pb2 as pb
 from serving.proto.recommender_pb2_grpc import RecommenderServicer, RecommenderStub, add_RecommenderServicer_to_server
-from serving.service import SERVICE_NAME
+from serving.rpc.interceptors import CallInterceptor, status_of
+from serving.rpc.service import SERVICE_NAME
 
 Answer = Callable[[], Awaitable[pb.RecommendResponse]]
 

@@ -9,7 +9,7 @@ from serving.proto import recommender_pb2 as pb
 from serving.proto.recommender_pb2_grpc import RecommenderStub, add_RecommenderServicer_to_server
 from serving.recommendation import Recommendation, RecommendationRequest
 from serving.recommender import Recommender
-from serving.service import RecommenderService
+from serving.rpc.service import RecommenderService
 
 
 class Timed(Recommender):

@@ -7,7 +7,7 @@ from tritonclient.grpc.service_pb2 import ModelInferResponse
 from tritonclient.utils import serialize_byte_tensor
 
 from feature_repo.schema import MAX_CANDIDATES, MAX_SESSION_LENGTH, PADDING_ITEM_ID, Event, EventType, Tensor
-from serving.tensors import candidates, infer_request, request_template
+from serving.triton.tensors import candidates, infer_request, request_template
 
 ITEM_IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 

@@ -9,7 +9,7 @@ from feature_repo.session import fold
 from serving.errors import InvalidRequestError
 from serving.proto import recommender_pb2 as pb
 from serving.recommendation import DegradedReason, Recommendation
-from serving.translation import MAX_EXCLUDED_ITEMS, parse_request, to_message
+from serving.rpc.translation import MAX_EXCLUDED_ITEMS, parse_request, to_message
 
 
 def recent_event(**changes: object) -> pb.RecentEvent:

@@ -6,7 +6,7 @@ import pytest
 from nextclick.stack import home as files
 from nextclick.stack.addresses import apply_to_environment, find_addresses
 from nextclick.stack.errors import StackError
-from nextclick.stack.local import print_env, status
+from nextclick.stack.lifecycle import print_env, status
 from nextclick.stack.processes import identity
 
 VARIABLES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "TRITON_GRPC_URL", "TRITON_HTTP_URL")

@@ -8,12 +8,12 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from feature_repo.metrics_http import serve_http
 from feature_repo.schema import EventType
-from streaming.bulk_histogram import BulkHistogram
+from runtime.metrics_http import serve_http
 from streaming.errors import EventError, MetricsPortError, Reason
-from streaming.health import Health
-from streaming.metrics import Result, StreamingMetrics
+from streaming.stage.bulk_histogram import BulkHistogram
+from streaming.stage.health import Health
+from streaming.stage.metrics import Result, StreamingMetrics
 
 VALUES = [0.0, 0.0005, 0.001, 0.0011, 0.02, 0.02, 0.5, 7.0, 60.0, 1e6]
 

@@ -5,11 +5,11 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.redis_layout import ViewLayout
+from feature_repo.online.redis_layout import ViewLayout
 from feature_repo.schema import MAX_HISTORY_LENGTH, MAX_SESSION_LENGTH, Event, EventType
 from feature_repo.session import fold
-from feature_repo.timeline import SessionTimeline, Timeline, UserTimeline
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY, Row, history_from_row, session_to_row
+from streaming.sessions.timeline import SessionTimeline, Timeline, UserTimeline
 
 SESSION = ViewLayout(SESSION_EVENTS)
 HISTORY = ViewLayout(USER_HISTORY)

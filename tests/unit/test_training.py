@@ -10,7 +10,7 @@ import torch
 from tests.planted_sessions import next_on_ring, planted_events, planted_settings, write_archive
 from training.config import recipe
 from training.errors import DataError, RunError
-from training.evaluate import evaluate
+from training.evaluation.evaluate import evaluate
 from training.runs import load_model, open_run
 from training.settings import TrainingSettings
 from training.train import EpochReport, TrainingResult, train
@@ -48,7 +48,7 @@ def test_evaluation_uses_only_sessions_the_run_never_saw(settings: TrainingSetti
 
 
 def _trained_sessions(settings: TrainingSettings) -> list[str]:
-    from training.preprocess import EncodedSessions
+    from training.data.preprocess import EncodedSessions
 
     visits = EncodedSessions.load(open_run(settings).sessions_file).session_ids
     return [visit.rpartition("/")[0] for visit in visits]

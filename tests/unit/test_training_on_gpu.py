@@ -7,8 +7,8 @@ import torch
 
 from tests.planted_sessions import planted_events, write_archive
 from training.config import recipe
-from training.evaluate import evaluate
-from training.export import export
+from training.evaluation.evaluate import evaluate
+from training.export.ensemble import export
 from training.runs import load_model
 from training.settings import TrainingSettings
 from training.train import EpochReport, train

@@ -1,6 +1,6 @@
 import pytest
 
-from feature_repo.triton_address import addresses_of, stands_for_many
+from runtime.triton_address import addresses_of, stands_for_many
 from serving.settings import ServingSettings
 
 

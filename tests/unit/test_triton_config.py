@@ -13,17 +13,8 @@ from feature_repo.schema import (
     SESSION_TRANSFORMER,
     VOCABULARY_HASH_PARAMETER,
 )
-from training.triton_config import (
-    ALL_MODELS,
-    INNER_MODELS,
-    README,
-    VersionSpec,
-    all_configs,
-    from_pbtxt,
-    main,
-    refreshed_readme,
-    to_pbtxt,
-)
+from training.export.readme_table import README, main, refreshed_readme
+from training.export.triton_config import ALL_MODELS, INNER_MODELS, VersionSpec, all_configs, from_pbtxt, to_pbtxt
 
 SPEC = VersionSpec(version=7, vocabulary_sha256="ab" * 32)
 CONFIGS = all_configs(SPEC)
@@ -97,7 +88,7 @@ def test_readme_table_is_fresh_and_staleness_is_noticed(monkeypatch: pytest.Monk
     assert main(["--check"]) == 0
     stale = tmp_path / "README.md"
     stale.write_text(re.sub("B × 50", "B × 49", README.read_text()))
-    monkeypatch.setattr("training.triton_config.README", stale)
+    monkeypatch.setattr("training.export.triton_config.README", stale)
     assert main(["--check"]) == 1
     assert main(["--write"]) == 0
     assert stale.read_text() == README.read_text() == refreshed_readme(README.read_text())

@@ -6,10 +6,10 @@ import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.archive_schema import events_to_table
+from feature_repo.archive.columns import events_to_table
 from feature_repo.schema import SESSION_GAP, Event, EventType
 from feature_repo.session import session_order, visit_of
-from training.visits import cut_visits
+from training.data.visits import cut_visits
 
 GAP_MS = int(SESSION_GAP.total_seconds() * 1000)
 TYPES = (EventType.ADD_TO_CART, EventType.REMOVE_FROM_CART, EventType.VIEW)

@@ -3,8 +3,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from feature_repo import wire_values
-from feature_repo.redis_layout import decode_timestamp, decode_value, encode_value
+from feature_repo.online import wire_values
+from feature_repo.online.redis_layout import decode_timestamp, decode_value, encode_value
 from feature_repo.views import FeatureType
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)

@@ -20,10 +20,10 @@ from feature_repo.schema import (
     Tensor,
 )
 from training.config import DataConfig
-from training.preprocess import EncodedSessions, encode, fit_workflow, load_workflow, read_vocabulary
-from training.sessions import with_gaps
-from training.vocabulary import Vocabulary
-from training.workflow_onnx import postprocess_graph, preprocess_graph
+from training.data.preprocess import EncodedSessions, encode, fit_workflow, load_workflow, read_vocabulary
+from training.data.sessions import with_gaps
+from training.data.vocabulary import Vocabulary
+from training.export.workflow_onnx import postprocess_graph, preprocess_graph
 
 CONFIG = DataConfig()
 NO_ITEMS = pd.DataFrame({"item_id": ["i1", "i2"], "category": ["c", ""], "price": [3.5, np.nan]})

@@ -1,0 +1,57 @@
+"""Looks through the whole online store for what no key leads to: the sessions of a user."""
+
+import struct
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import cast
+
+import redis
+
+from feature_repo.errors import OnlineStoreError
+from feature_repo.online.redis_layout import LAYOUTS, decode_value, row_key
+from feature_repo.redis_connection import redis_options
+from feature_repo.schema import PROJECT
+from feature_repo.settings import SharedSettings
+from feature_repo.views import SESSION_EVENTS, FeatureType
+
+_CHUNK = 2000
+_SOCKET_TIMEOUT_SECONDS = 10.0
+
+_USER_FIELD = LAYOUTS[SESSION_EVENTS.name].fields[list(SESSION_EVENTS.features).index("user_id")]
+_KEY_START = row_key(SESSION_EVENTS, "").removesuffix(struct.pack("<I", 0) + PROJECT.encode())
+
+
+def sessions_of_user(
+    settings: SharedSettings, user_id: str, progress: Callable[[int, int], None] | None = None
+) -> set[str]:
+    """Ids of the stored sessions that name this user; `progress` gets the keys seen and about how many there are.
+
+    Reads every row of Redis, without blocking it; SQLite is not looked through. Raises OnlineStoreError.
+    """
+    if settings.uses_sqlite:
+        return set()
+    client = redis.Redis.from_url(**redis_options(settings), socket_timeout=_SOCKET_TIMEOUT_SECONDS)
+    found: set[str] = set()
+    try:
+        total, seen = cast(int, client.dbsize()), 0
+        keys = iter(client.scan_iter(count=_CHUNK))
+        while chunk := list(islice(keys, _CHUNK)):
+            found |= set(_of_user(client, chunk, user_id))
+            seen += len(chunk)
+            if progress:
+                progress(min(seen, total), total)
+    except redis.RedisError as error:
+        raise OnlineStoreError(f"Redis: {error}") from error
+    finally:
+        client.close()
+    return found
+
+
+def _of_user(client: redis.Redis, keys: list[bytes], user_id: str) -> Iterator[str]:
+    ours = [key for key in keys if key.startswith(_KEY_START)]
+    pipeline = client.pipeline(transaction=False)
+    for key in ours:
+        pipeline.hget(key, _USER_FIELD)  # type: ignore[arg-type]  # names of fields are bytes in Feast's layout
+    for key, raw in zip(ours, pipeline.execute(), strict=True):
+        if raw and decode_value(FeatureType.STRING, raw) == user_id:
+            yield key[len(_KEY_START) + 4 :].removesuffix(PROJECT.encode()).decode()

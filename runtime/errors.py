@@ -1,0 +1,18 @@
+"""The root of every exception that carries a message for the person at the other end.
+
+NextclickError
+├── SecretFileError    a file that should hold a secret cannot be read
+├── feature_repo.errors
+├── streaming.errors
+├── training.errors
+├── serving.errors
+└── nextclick: stack, datasets, command line
+"""
+
+
+class NextclickError(Exception):
+    """Its text is one clear sentence that says what to do; the command line prints it without a traceback."""
+
+
+class SecretFileError(NextclickError):
+    """A file that should hold a secret cannot be read."""

@@ -1,0 +1,74 @@
+"""Log lines on standard error, as text or as JSON: the same for consumer, archive, gateway and the other verbs."""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal
+
+import orjson
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+OURS = ("nextclick", "runtime", "feature_repo", "streaming", "training", "serving")
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_USUAL_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+log = logging.getLogger(__name__)
+
+
+class LogSettings(BaseSettings):
+    """How logs look, from LOG_FORMAT and LOG_LEVEL."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+
+    log_format: Literal["text", "json"] = "text"
+    """`json` writes one object a line: time, level, logger, message, and often `place`, `topic[partition]@offset`."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
+    """Of our own lines; by default INFO from what runs until it is stopped, else WARNING."""
+
+
+def set_up_logs(settings: LogSettings, *, runs_long: bool = True, verbose: bool = False) -> None:
+    """Once a process, before anything is logged. `verbose` is DEBUG, whatever LOG_LEVEL says."""
+    usual = settings.log_level or ("INFO" if runs_long else "WARNING")
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(_TEXT))
+    level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[usual]
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING))
+    for name in OURS:
+        logging.getLogger(name).setLevel(level)
+    _quieten_kafka(runs_long, verbose)
+    if settings.log_format == "json":
+        logging.captureWarnings(True)
+        sys.excepthook = _log_uncaught
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line, of what every record has and of what was given as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line without its end."""
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        fields |= {name: value for name, value in vars(record).items() if name not in _USUAL_FIELDS}
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _quieten_kafka(runs_long: bool, verbose: bool) -> None:
+    if not runs_long and not verbose:  # what such a verb cannot get over is raised, and explained in one line
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # Its event loop reports every task above 0.1 s, which a busy machine has many of.
+    logging.getLogger("kafka.net.selector").setLevel(logging.WARNING if verbose else logging.ERROR)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        log.critical("ended by an error", exc_info=(kind, error, traceback))

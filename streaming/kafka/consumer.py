@@ -1,0 +1,309 @@
+"""How every consumer group here reads Kafka: offsets committed by hand, events seen at once, rebalances noted, and
+patience with whatever the batches are written to.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.coordinator.base import MemberState
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    RetriableError,
+    UnknownMemberIdError,
+)
+from kafka.structs import OffsetAndMetadata
+
+from streaming.errors import KafkaUnavailableError, TokenError
+from streaming.kafka.connection import kafka_options, unavailable
+from streaming.kafka.rebalances import RebalanceNotes, UnreadJoin
+from streaming.kafka.records import unpack_quickly
+from streaming.settings import StreamingSettings
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 100
+"""Longest wait for events, hence also the longest until a stop is noticed. Events that are there end it at once."""
+
+SESSION_TIMEOUT_MS = 10_000
+"""Silence after which the partitions of a killed member go to the others, or to its successor."""
+
+HEARTBEAT_MS = 1_000
+"""Between signs of life; members learn by the answer that another one has joined, and until then it has no work."""
+
+COMMIT_SECONDS = 0.1
+"""Between the commits of a group whose store knows what it has: after a crash no more than that comes again."""
+
+_FETCH_BYTES = 2 * 1024 * 1024
+"""Of all partitions in one answer, which is the greater part of what a consumer's memory grows by while its store is
+slow. Half of it costs a tenth of the speed, as batches are full less often.
+"""
+
+_LOOK_SECONDS = 5.0
+"""Between two looks whether the store still has everything, while nothing comes."""
+
+_FIRST_RETRY_SECONDS = 0.1
+_LAST_RETRY_SECONDS = 5.0
+
+Batch = dict[TopicPartition, list[ConsumerRecord]]
+
+KAFKA_AWAY = (KafkaError, TokenError)
+"""What asking Kafka for something raises while brokers, or what grants tokens for them, do not answer."""
+
+_FENCED = (
+    CommitFailedError,
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
+
+
+def consumer_options(settings: StreamingSettings, group: str) -> dict[str, Any]:
+    """What a member of the group gives kafka-python's `KafkaConsumer`."""
+    return {
+        **kafka_options(settings),
+        "group_id": group,
+        "group_instance_id": settings.consumer_instance_id or None,
+        "client_id": group,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "max_poll_records": settings.consumer_batch_size,
+        "fetch_min_bytes": 1,
+        "fetch_max_bytes": _FETCH_BYTES,
+        "isolation_level": "read_committed",  # what a transaction took back never happened
+        "session_timeout_ms": SESSION_TIMEOUT_MS,
+        "heartbeat_interval_ms": HEARTBEAT_MS,
+        "max_poll_interval_ms": settings.max_poll_interval_ms,
+    }
+
+
+def open_consumer(settings: StreamingSettings, group: str) -> KafkaConsumer:
+    """A consumer of the group, not subscribed yet. Raises KafkaError if no broker answers."""
+    return unpack_quickly(KafkaConsumer(**consumer_options(settings, group)))
+
+
+def open_reader(settings: StreamingSettings, **options: Any) -> KafkaConsumer:
+    """A consumer of no group, to read a topic from its beginning. Raises KafkaUnavailableError if no broker answers."""
+    try:
+        reader = KafkaConsumer(
+            **kafka_options(settings),
+            bootstrap_timeout_ms=10_000,
+            group_id=None,
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+            auto_offset_reset="earliest",
+            **options,
+        )
+    except (KafkaError, OSError) as error:
+        raise unavailable(settings) from error
+    return unpack_quickly(reader)
+
+
+def commit(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:
+    """Commit the next offset to read of each partition; False if they are no longer ours, so that they come again."""
+    try:
+        consumer.commit({partition: OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()})
+    except _FENCED as error:
+        place = describe(offsets)
+        log.warning("not committed, the group has moved on: %s: %s", place, error, extra={"place": place})
+        return False
+    return True
+
+
+def describe(offsets: dict[TopicPartition, int]) -> str:
+    """`topic[partition]@offset` for log lines."""
+    return ", ".join(
+        f"{partition.topic}[{partition.partition}]@{offset}" for partition, offset in sorted(offsets.items())
+    )
+
+
+class PatientConsumer:
+    """A member of a group that stays in it while what the batches are written to is away. For one thread.
+
+    A batch is done once `commit` was called with its offsets, or else given back with `retry_later`: then nothing is
+    handed out, from any partition, until a while has passed that doubles from try to try.
+    """
+
+    def __init__(self, settings: StreamingSettings, group: str, topics: Sequence[str]) -> None:
+        self._delay = _FIRST_RETRY_SECONDS
+        self._retry_at: float | None = None
+        self._settings = settings
+        self._given_back: set[TopicPartition] = set()
+        """Partitions of what failed and was not committed since."""
+        self._uncommitted: dict[TopicPartition, int] = {}
+        self._next: dict[TopicPartition, int] = {}
+        """Where what is handed out goes on, by partition, since it was last assigned."""
+        self.follows: dict[TopicPartition, int] = {}
+        """Of each partition of the last batch, the offset from which on no message was left out before it."""
+        self._committed_at = 0.0
+        self._looked_at = 0.0
+        self._rebalances = RebalanceNotes(self._forget_positions)
+        self.kafka = open_consumer(settings, group)
+        for topic in topics:
+            self.kafka.partitions_for_topic(topic)  # a member that leads the group without knowing them deals out none
+        self.kafka.subscribe(list(topics), listener=self._rebalances)
+        log.info("consuming %s as %s", ", ".join(topics), group)
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the group has dealt its partitions out, be it none to this member."""
+        return self._rebalances.were_dealt
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it waits for what the batches are written to, also while it tries again."""
+        return self._retry_at is not None or (
+            bool(self._given_back) and not self._given_back.isdisjoint(self.kafka.assignment())
+        )
+
+    def poll(self, wait_ms: int = POLL_MS) -> Batch:
+        """The next records; none after so long without any, and while no broker answers.
+
+        Raises KafkaUnavailableError for what does not pass by itself, as a login that is refused from now on.
+        """
+        self._see_rejoin_through()
+        try:
+            batch: Batch = self.kafka.poll(timeout_ms=wait_ms)
+        except RetriableError as error:  # of a refresh of metadata; the client has the next try under way
+            log.warning("Kafka does not answer: %s", error)
+            time.sleep(POLL_MS / 1000)
+            return {}
+        except KafkaError as error:
+            raise KafkaUnavailableError(self._settings.kafka_bootstrap_servers, str(error)) from error
+        if self._retry_at is None:
+            self.follows = {partition: self._next.get(partition, at) for partition, at in first_offsets(batch).items()}
+            self._next |= next_offsets(batch)
+            return batch
+        self._give_back(batch)  # of partitions that were assigned in the meantime
+        if time.monotonic() >= self._retry_at:
+            self._retry_at = None
+            self.kafka.resume(*self.kafka.paused())
+        return {}
+
+    def take_revoked(self) -> set[TopicPartition]:
+        """Partitions revoked since the last call, even if they were assigned again in between."""
+        return self._rebalances.take_revoked()
+
+    def retry_later(self, batch: Batch, error: Exception) -> None:
+        """Have the batch come again, and nothing else before; an empty one if what failed is a commit."""
+        place = describe(first_offsets(batch) or self._uncommitted)
+        what = "written" if batch else "committed"
+        log.error("%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
+        self._give_back(batch)
+        self._given_back.update(batch or self._uncommitted)
+        self._retry_at = time.monotonic() + self._delay
+        self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)
+
+    def idle_places(self) -> dict[TopicPartition, int]:
+        """Now and then, where each partition goes on; for when a poll has brought nothing."""
+        if self._retry_at is not None or time.monotonic() - self._looked_at < _LOOK_SECONDS:
+            return {}
+        self._looked_at = time.monotonic()
+        places = {each: self._next.get(each, position(self.kafka, each)) for each in self.kafka.assignment()}
+        return {partition: at for partition, at in places.items() if at is not None}
+
+    def go_back(self, batch: Batch, positions: Mapping[int, int]) -> None:
+        """Have the batch come again, and before it, of partitions of these numbers, all from these offsets on."""
+        assigned = self.kafka.assignment()
+        behind = {each: positions[each.partition] for each in assigned if each.partition in positions}
+        self._seek(first_offsets(batch) | behind)
+        with suppress(*KAFKA_AWAY):
+            self._tell(behind)
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """As the function of this name."""
+        committed = commit(self.kafka, dict(offsets))
+        self._delay = _FIRST_RETRY_SECONDS
+        self._given_back.clear()
+        return committed
+
+    def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        """As `commit`, of these and all before them; but no sooner than COMMIT_SECONDS after the last time.
+
+        Until then they wait for another call, or for `close`.
+        """
+        self._uncommitted |= offsets
+        if time.monotonic() - self._committed_at < COMMIT_SECONDS:
+            return True
+        assigned = self.kafka.assignment()
+        self._uncommitted = {partition: at for partition, at in self._uncommitted.items() if partition in assigned}
+        is_ours = not self._uncommitted or self.commit(self._uncommitted)
+        self._uncommitted = {}
+        self._committed_at = time.monotonic()
+        return is_ours
+
+    def close(self) -> None:
+        """Leave the group; what is not committed comes again to whoever owns the partitions next."""
+        self._committed_at = 0.0
+        with suppress(*KAFKA_AWAY):
+            self.commit_soon({})
+        with suppress(KafkaError):
+            self.kafka.close(autocommit=False, timeout_ms=5000)
+
+    def _see_rejoin_through(self) -> None:
+        """Have a rejoin also end whose answer came between two polls.
+
+        kafka-python 3.0.12 drops such an answer and joins once more, for which all other members have to stop and join
+        as well; and where it had been new partitions that made it join, it forgets that it has, and never does.
+        """
+        coordinator = self.kafka._coordinator
+        task = coordinator._join_task
+        if task is not None and task.succeeded() and coordinator.state is not MemberState.REBALANCING:
+            coordinator._join_task = None  # it has left that generation since
+        elif task is not None and not isinstance(task, UnreadJoin):
+            coordinator._join_task = UnreadJoin(task)
+        if coordinator.rejoining and not coordinator.rejoin_needed:
+            coordinator.request_rejoin()
+
+    def _forget_positions(self) -> None:
+        """Have partitions that are dealt to this member again come from the committed offset, as everywhere else.
+
+        kafka-python 3.0.12 would go on where it was, past what the caller still held of them and now drops.
+        """
+        self._next.clear()
+        self.kafka._subscription.assign_from_subscribed([])
+
+    def _give_back(self, batch: Batch) -> None:
+        self._seek(first_offsets(batch))
+        self.kafka.pause(*self.kafka.assignment())
+
+    def _seek(self, offsets: Mapping[TopicPartition, int]) -> None:
+        for partition in self.kafka.assignment() & offsets.keys():
+            self.kafka.seek(partition, offsets[partition])
+            self._next[partition] = offsets[partition]
+
+    def _tell(self, behind: dict[TopicPartition, int]) -> None:
+        """Of what the group had done already, which is not so where it begins or finds nothing between two messages."""
+        lacking = {partition: at for partition, at in behind.items() if (self.kafka.committed(partition) or 0) > at}
+        if not lacking:
+            return
+        log.warning("the online store has lost what follows %s: reading it again", describe(lacking))
+        begins = self.kafka.beginning_offsets(list(lacking))
+        if gone := {partition: begin for partition, begin in begins.items() if begin > lacking[partition]}:
+            log.warning("Kafka has no longer what was before %s: run nextclick backfill", describe(gone))
+
+
+def position(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
+    """The next message to read of an assigned partition, None while that is not known."""
+    with suppress(KafkaError):
+        return consumer.position(partition, timeout_ms=0)
+    return None
+
+
+def first_offsets(batch: Batch) -> dict[TopicPartition, int]:
+    """Where each partition's records begin."""
+    return {partition: records[0].offset for partition, records in batch.items()}
+
+
+def next_offsets(batch: Batch) -> dict[TopicPartition, int]:
+    """What to commit once the records are written."""
+    return {partition: records[-1].offset + 1 for partition, records in batch.items()}
