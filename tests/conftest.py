@@ -4,13 +4,11 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from nextclick.stack.addresses import Addresses
-
-PROJECT = Path(__file__).resolve().parents[1]
+from tests.support.project import PROJECT
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,12 +1,9 @@
 """The rules of prometheus-adapter by which docs/DEPLOY.md has metrics of pods served to the autoscalers."""
 
-from pathlib import Path
-
 import yaml
 
 from tests.chart.rendering import Object
-
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.support.project import PROJECT
 
 
 def adapter_rules() -> list[Object]:

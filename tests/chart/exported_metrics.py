@@ -15,7 +15,7 @@ from serving.metrics import GatewayMetrics
 from streaming.catalogue.consumer import Catalogue
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import StreamingMetrics
-from tests.integration.planted_ensemble import PlantedEnsemble
+from tests.support.planted_ensemble import PlantedEnsemble
 
 TRITON_ON_GPU = {"nv_gpu_utilization", "nv_gpu_memory_used_bytes", "nv_gpu_memory_total_bytes"}
 """Exported only where there is a GPU; as in "GPU Metrics" of Triton's user guide (docs/user_guide/metrics.md)."""

@@ -5,14 +5,14 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.cluster.tools import NoToolsError, find, found_or_skipped
+from tests.support.project import PROJECT
 
-CHART = Path(__file__).resolve().parents[2] / "helm"
+CHART = PROJECT / "helm"
 SCENARIOS = ("minimal", "gpu-production", "tls", "keda", "embedded")
 OURS = ("gateway", "streaming", "catalogue", "archive", "compaction", "migration", "training")
 """Components whose code is in this repository."""

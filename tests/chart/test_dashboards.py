@@ -10,8 +10,9 @@ from nextclick.stack.addresses import Addresses
 from tests.chart.exported_metrics import every_name, unknown
 from tests.chart.promql import matchers, metric_names
 from tests.chart.rendering import objects
+from tests.support.project import PROJECT
 
-FOLDER = Path(__file__).resolve().parents[2] / "helm" / "dashboards"
+FOLDER = PROJECT / "helm" / "dashboards"
 FILES = sorted(FOLDER.glob("*.json"))
 ON = "metrics.dashboards.enabled=true"
 Dashboard = dict[str, Any]

@@ -17,7 +17,7 @@ from nextclick.stack.triton_install import install_triton
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from tests.chart.rendering import container, environment
-from tests.faults.own_servers import Process, wait_until
+from tests.support.own_servers import Process, wait_until
 
 
 def accepts(port: int) -> bool:

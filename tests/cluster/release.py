@@ -10,8 +10,9 @@ import yaml
 from tests.cluster.api import Object
 from tests.cluster.control_plane import ClusterError, ControlPlane
 from tests.cluster.prerequisites import prerequisites
+from tests.support.project import PROJECT
 
-CHART = Path(__file__).resolve().parents[2] / "helm"
+CHART = PROJECT / "helm"
 SCENARIOS = ("minimal", "gpu-production", "tls", "keda", "embedded")
 NAME = "shop"
 INSTALL_SECONDS = 60

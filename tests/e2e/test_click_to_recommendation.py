@@ -18,7 +18,7 @@ from nextclick.stack.ports import choose_ports
 from serving.proto.recommender_pb2 import RecommendRequest, RecommendResponse
 from serving.proto.recommender_pb2_grpc import RecommenderStub
 from streaming.events.parser import event_to_json
-from tests.planted_sessions import planted_settings
+from tests.support.planted_sessions import planted_settings
 from training.export.ensemble import export
 from training.export.triton_load import load
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nextclick.stack.leftovers import remaining
-from tests.planted_sessions import planted_events
+from tests.support.planted_sessions import planted_events
 
 GONE_WITHIN_S = 60
 

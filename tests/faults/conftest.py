@@ -9,10 +9,10 @@ import pytest
 
 from feature_repo.feature_store import apply
 from streaming.settings import StreamingSettings
-from tests.faults.own_servers import Server, kafka_server, redis_server
-from tests.faults.planted_stream import Message
 from tests.faults.scene import MAX_POLL_MS, Scene, SceneMaker
 from tests.faults.stages import stage_settings
+from tests.support.own_servers import Server, kafka_server, redis_server
+from tests.support.planted_stream import Message
 
 
 @pytest.fixture(scope="session")

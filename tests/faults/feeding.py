@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from kafka import KafkaProducer
 
 from streaming.settings import StreamingSettings
-from tests.faults.planted_stream import PARTITIONS, Message
+from tests.support.planted_stream import PARTITIONS, Message
 
 _AT_ONCE = 500
 

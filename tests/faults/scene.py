@@ -6,10 +6,10 @@ from pathlib import Path
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from tests.faults.feeding import Feeder
-from tests.faults.own_servers import Process, Server, wait_until
-from tests.faults.plain_fold import assert_same, expected_store
-from tests.faults.planted_stream import Message
 from tests.faults.stages import Progress, dump, stage, write_catalogue
+from tests.support.own_servers import Process, Server, wait_until
+from tests.support.plain_fold import assert_same, expected_store
+from tests.support.planted_stream import Message
 
 MAX_POLL_MS = 3000
 

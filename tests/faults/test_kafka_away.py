@@ -14,8 +14,8 @@ from streaming.kafka import connection as kafka_connection
 from streaming.kafka.consumer import PatientConsumer
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
-from tests.faults.own_servers import Server
-from tests.integration.stage_thread import wait_until
+from tests.support.own_servers import Server
+from tests.support.stage_thread import wait_until
 
 
 @pytest.fixture

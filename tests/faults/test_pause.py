@@ -15,11 +15,11 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from streaming.settings import StreamingSettings
 from tests.faults.feeding import with_offsets
-from tests.faults.own_servers import Process, Server, wait_until
-from tests.faults.plain_fold import assert_same, session_rows
-from tests.faults.planted_stream import PARTITIONS, planted_stream
 from tests.faults.scene import MAX_POLL_MS, Scene, SceneMaker
 from tests.faults.stages import dump, letters, members
+from tests.support.own_servers import Process, Server, wait_until
+from tests.support.plain_fold import assert_same, session_rows
+from tests.support.planted_stream import PARTITIONS, planted_stream
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -5,10 +5,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.faults.own_servers import Process, wait_until
-from tests.faults.planted_stream import planted_stream
 from tests.faults.scene import Scene, SceneMaker
 from tests.faults.stages import members
+from tests.support.own_servers import Process, wait_until
+from tests.support.planted_stream import planted_stream
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -17,9 +17,9 @@ from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import StreamingMetrics
 from tests.faults.feeding import Feeder
-from tests.faults.own_servers import Server
-from tests.faults.planted_stream import PARTITIONS, planted_stream
-from tests.integration.stage_thread import running, wait_until
+from tests.support.own_servers import Server
+from tests.support.planted_stream import PARTITIONS, planted_stream
+from tests.support.stage_thread import running, wait_until
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from feature_repo.archive.columns import events_to_table
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from tests.faults.feeding import Feeder, ends_of, with_offsets
-from tests.faults.own_servers import Process, Server, redis_server, wait_until
-from tests.faults.plain_fold import assert_same, expected_store
-from tests.faults.planted_stream import PARTITIONS, Message, planted_stream
 from tests.faults.stages import Progress, dump, letters, stage, stage_settings, write_catalogue
+from tests.support.own_servers import Process, Server, redis_server, wait_until
+from tests.support.plain_fold import assert_same, expected_store
+from tests.support.planted_stream import PARTITIONS, Message, planted_stream
 
 SEED = 20
 EVENTS = 200_000

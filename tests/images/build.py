@@ -17,8 +17,8 @@ from pathlib import Path
 
 from nextclick.stack.install import one_at_a_time
 from tests.cluster.tools import skip_or_fail
+from tests.support.project import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[2]
 IMAGES = ("services", "training")
 BUILD_SECONDS = 3600
 

@@ -17,8 +17,8 @@ from streaming.settings import StreamingSettings
 from tests.chart.rendering import Object, of
 from tests.images.build import buildah, built_or_skipped
 from tests.images.kubelet import Kubelet, MountedImage, Secrets
-from tests.integration.postgres_server import Postgres, running_postgres
-from tests.integration.secure_servers import (
+from tests.support.postgres_server import Postgres, running_postgres
+from tests.support.secure_servers import (
     PASSWORD,
     USER,
     free_ports,

