@@ -1,9 +1,23 @@
-"""How every client of ours reaches Redis: address, TLS, user and password, out of the settings."""
+"""How every client of ours reaches Redis, and what its errors mean to us."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import redis
+
+from feature_repo.errors import OnlineStoreError
 from feature_repo.settings import SharedSettings
+
+
+@contextmanager
+def redis_errors() -> Iterator[None]:
+    """Whatever redis-py or the socket raises inside the block is an OnlineStoreError."""
+    try:
+        yield
+    except (redis.RedisError, OSError) as error:
+        raise OnlineStoreError(f"Redis: {error}") from error
 
 
 def redis_options(settings: SharedSettings) -> dict[str, Any]:

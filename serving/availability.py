@@ -7,7 +7,7 @@ from typing import Protocol
 
 from feature_repo.errors import OnlineStoreError
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _READ_TIMEOUT_SECONDS = 30.0
 """For a first read of very many items; nearly every other one takes a millisecond."""
 
@@ -41,11 +41,11 @@ class Availability:
                 await self._store.refresh()
         except (OnlineStoreError, TimeoutError) as error:
             if self._reachable is not False:
-                _LOGGER.warning("availability could not be read, keeping what is known: %r", error)
+                log.warning("availability could not be read, keeping what is known: %r", error)
             self._reachable = False
             return
         if self._reachable is not True:
-            _LOGGER.info("%d items are unavailable", len(self.unavailable))
+            log.info("%d items are unavailable", len(self.unavailable))
         self._reachable = True
 
     async def refresh_forever(self) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 from feature_repo.errors import OnlineStoreError
 from serving.recommendation import ScoredItem
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _EMPTY_REFRESH_SECONDS = 1.0
 _READ_TIMEOUT_SECONDS = 5.0
 
@@ -41,11 +41,11 @@ class PopularItems:
                 self._items = await self._store.read_popular_items()
         except (OnlineStoreError, TimeoutError) as error:
             if self._reachable is not False:
-                _LOGGER.warning("popular items could not be read, keeping %d: %r", len(self._items), error)
+                log.warning("popular items could not be read, keeping %d: %r", len(self._items), error)
             self._reachable = False
             return
         if self._reachable is not True:
-            _LOGGER.info("read %d popular items", len(self._items))
+            log.info("read %d popular items", len(self._items))
         self._reachable = self.was_read = True
 
     async def refresh_forever(self) -> None:

@@ -29,7 +29,7 @@ from serving.settings import ServingSettings
 from serving.tls import Certificate
 from serving.triton.model import TritonModel
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _READINESS_SECONDS = 0.5
 _STALLED_SECONDS = 30.0
 """Age of the event loop's last turn at which /healthz says no."""
@@ -77,7 +77,7 @@ class Gateway:
             asyncio.create_task(self._model.watch(self._settings.model_check_seconds)),
             asyncio.create_task(self._watch_readiness()),
         ]
-        _LOGGER.info("listening on %s:%d, metrics on %d", self._settings.gateway_host, self.port, self.metrics_port)
+        log.info("listening on %s:%d, metrics on %d", self._settings.gateway_host, self.port, self.metrics_port)
 
     async def stop(self) -> None:
         """Say NOT_SERVING, go on answering for the notice, finish the calls in flight, then close everything."""
@@ -92,7 +92,7 @@ class Gateway:
         await self._store.close()
         await self._availability_store.close()
         self._http.close()
-        _LOGGER.info("stopped")
+        log.info("stopped")
 
     async def wait_for_failure(self) -> None:
         """Return when a background task ends, which none does by itself; raises what ended it."""
@@ -160,7 +160,7 @@ class Gateway:
         except ModelIncompatibleError as error:
             raise GatewayStartError(f"{error}; export and load a model built by this version of Nextclick") from error
         except ModelError:
-            _LOGGER.warning("starting without a model: answering popular items until Triton serves one")
+            log.warning("starting without a model: answering popular items until Triton serves one")
 
     async def _watch_readiness(self) -> None:
         while True:

@@ -9,7 +9,7 @@ import grpc
 
 from serving.errors import GatewayStartError
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Certificate:
@@ -40,10 +40,10 @@ class Certificate:
             self._current = self._read()
         except (OSError, ValueError) as error:
             # Half of a renewal, perhaps: asked again at the next handshake.
-            _LOGGER.warning("the renewed certificate cannot be used, keeping the one before: %s", error)
+            log.warning("the renewed certificate cannot be used, keeping the one before: %s", error)
             return None
         self._seen = state
-        _LOGGER.info("certificate read anew")
+        log.info("certificate read anew")
         return self._current
 
     def _state(self) -> tuple[tuple[int, int], ...] | None:

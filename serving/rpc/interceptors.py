@@ -19,7 +19,7 @@ from serving.errors import (
 from serving.metrics import GatewayMetrics
 from serving.proto.recommender_pb2 import DegradedReason
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 STATUS_BY_ERROR: dict[type[Exception], grpc.StatusCode] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -110,6 +110,6 @@ def _degraded_reason(response: Any) -> str:
 
 def _log_failure(method: str, code: str, error: Exception) -> None:
     if isinstance(error, ServingError):
-        _LOGGER.info("%s: %s: %s", method, code, error)
+        log.info("%s: %s: %s", method, code, error)
     else:
-        _LOGGER.error("%s: %s", method, code, exc_info=error)
+        log.error("%s: %s", method, code, exc_info=error)

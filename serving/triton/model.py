@@ -22,7 +22,7 @@ from serving.triton.compatibility import find_mismatches
 from serving.triton.servers import Resolve, TritonServer, TritonServers
 from serving.triton.tensors import candidates, infer_request, request_template
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _CHECK_TIMEOUT_SECONDS = 5.0
 
 
@@ -164,7 +164,7 @@ class TritonModel:
 
     def _log_change(self, state: str, level: int) -> None:
         if state != self._state:
-            _LOGGER.log(level, "model %s", state)
+            log.log(level, "model %s", state)
             self._state = state
 
 

@@ -13,7 +13,7 @@ from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from runtime.triton_address import addresses_of, stands_for_many
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 _CHANNEL_OPTIONS = (
     # gRPC's own back-off grows to two minutes: far too long after a restart of Triton.
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -70,7 +70,7 @@ class TritonServers:
             addresses = await asyncio.to_thread(self._resolve, self._url)
         except OSError as error:
             if not self._is_asking_in_vain:
-                _LOGGER.warning("addresses of %s are not known: %s", self._url, error)
+                log.warning("addresses of %s are not known: %s", self._url, error)
             self._is_asking_in_vain = True
             return
         self._is_asking_in_vain = False
