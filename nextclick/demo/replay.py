@@ -12,6 +12,7 @@ from feature_repo.online.store import OnlineStoreReader
 from feature_repo.schema import EVENTS_TOPIC, Event
 from runtime.errors import NextclickError
 from serving.proto import recommender_pb2, recommender_pb2_grpc
+from serving.rpc.degraded_reasons import reason_name
 from streaming.events.parser import event_to_json
 
 PAGE_SIZE = 10
@@ -82,7 +83,7 @@ class Replay:
             ranked=tuple(item.item_id for item in response.items),
             call_ms=(answered - called) * 1e3,
             fresh_ms=(answered - sent) * 1e3 if saw_event else None,
-            degraded_reason=_degraded_reason(response),
+            degraded_reason=reason_name(response.degraded_reason),
             error=error,
         )
 
@@ -109,9 +110,3 @@ class Replay:
             return await self._stub.Recommend(request, timeout=CALL_TIMEOUT_S), ""
         except grpc.aio.AioRpcError as error:
             return recommender_pb2.RecommendResponse(), error.code().name
-
-
-def _degraded_reason(response: recommender_pb2.RecommendResponse) -> str:
-    if not response.degraded_reason:
-        return ""
-    return recommender_pb2.DegradedReason.Name(response.degraded_reason)
