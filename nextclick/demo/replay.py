@@ -11,6 +11,7 @@ from kafka import KafkaProducer
 from feature_repo.online.store import OnlineStoreReader
 from feature_repo.schema import EVENTS_TOPIC, Event
 from runtime.errors import NextclickError
+from serving.background import raise_if_cancelled
 from serving.proto import recommender_pb2, recommender_pb2_grpc
 from serving.rpc.degraded_reasons import reason_name
 from streaming.events.parser import event_to_json
@@ -65,6 +66,7 @@ class Replay:
         for session in sessions:
             for position in range(len(session)):
                 answers.append(await self._step(session, position))
+                raise_if_cancelled()
                 advance()
         return answers
 
@@ -94,6 +96,7 @@ class Replay:
             if stored.session and any(seen.event_id == event.event_id for seen in reversed(stored.session.events)):
                 return
             await asyncio.sleep(POLL_S)
+            raise_if_cancelled()
         raise NextclickError(
             f"event {event.event_id} was not in the online store {VISIBLE_WITHIN_S:.0f} s after it was sent: "
             "look into the log of `stream` that `nextclick status` names"
