@@ -5,7 +5,6 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from feature_repo.errors import StoreBehindError
 from feature_repo.online.redis_layout import Encoded
 from feature_repo.views import View
 
@@ -36,26 +35,6 @@ class Begun(NamedTuple):
     """Changes whenever somebody rewrote rows without moving a position on, so that what is remembered may be old."""
     forgets_positions: bool = False
     """Whether 0 may also stand for a position that only another process knows."""
-
-
-class FollowingBatch(Protocol):
-    """Messages of one partition that come after others."""
-
-    @property
-    def partition(self) -> int: ...
-
-    @property
-    def follows(self) -> int: ...
-
-
-def check_follows(batches: Sequence[FollowingBatch], begun: Begun) -> None:
-    """Raise StoreBehindError if the store lacks messages that one of the batches, for which it begun, follows."""
-    if begun.forgets_positions:
-        return
-    placed = zip(batches, begun.positions, strict=True)
-    behind = {batch.partition: position for batch, position in placed if position < batch.follows}
-    if behind:
-        raise StoreBehindError(behind)
 
 
 class Rows(Protocol):

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.online.redis_layout import Encoded
-from feature_repo.online.rows import EncodedRow, check_follows
+from feature_repo.online.rows import EncodedRow
 from feature_repo.online.store import open_rows
 from feature_repo.schema import Event
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY
-from streaming.sessions.batches import Applied, PartitionBatch
+from streaming.kafka.batches import check_starts
+from streaming.sessions.batches import Applied, EventBatch
 from streaming.sessions.hot_timelines import HotTimelines
 from streaming.sessions.popular_items import PopularItems
 from streaming.sessions.sorted_events import Entries, entries_of
@@ -45,7 +46,7 @@ class OnlineFold:
         self._folds_history = settings.fold_user_history
         self._positions: dict[str, int] = {}
 
-    def apply(self, batches: Sequence[PartitionBatch]) -> Applied:
+    def apply(self, batches: Sequence[EventBatch]) -> Applied:
         """Fold at most one batch of each partition into the store; what was applied before changes nothing.
 
         Raises OnlineStoreError; then nothing is remembered that the store may not have, and the batch may come again,
@@ -53,7 +54,7 @@ class OnlineFold:
         """
         return self.send(batches)()
 
-    def send(self, batches: Sequence[PartitionBatch]) -> Callable[[], Applied]:
+    def send(self, batches: Sequence[EventBatch]) -> Callable[[], Applied]:
         """As `apply`, save that the store's answer is waited for by calling what this returns.
 
         Call it before anything else here, save `forget_all`, which gives it up. Both raise OnlineStoreError.
@@ -69,10 +70,10 @@ class OnlineFold:
 
         return finish
 
-    def check(self, batches: Sequence[PartitionBatch]) -> None:
+    def check(self, batches: Sequence[EventBatch]) -> None:
         """Raise StoreBehindError where `apply` would; other than that, batches without events do nothing."""
         with self._forgetting():
-            check_follows(batches, self._rows.begin([batch.position_name for batch in batches], []))
+            check_starts(batches, self._rows.begin([batch.position_name for batch in batches], []).positions)
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Drop what is remembered of partitions that another consumer may write from now on."""
@@ -164,7 +165,7 @@ class OnlineFold:
             [(SESSION_EVENTS, session_id) for session_id in cold],
             [(USER_HISTORY, user_id) for user_id in cold_users],
         )
-        check_follows(work.batches, begun)
+        check_starts(work.batches, begun.positions)
         positions = dict(zip(names, begun.positions, strict=True))
         if begun.rewrites != self._rewrites_seen:
             self._rewrites_seen = begun.rewrites
@@ -183,7 +184,7 @@ class OnlineFold:
 
     def _fold_batch(
         self,
-        batch: PartitionBatch,
+        batch: EventBatch,
         entries_of_event: Sequence[Entries],
         timelines: dict[str, SessionTimeline],
         position: int,
@@ -238,7 +239,7 @@ class OnlineFold:
 class _Work:
     """Batches on their way into the store."""
 
-    def __init__(self, batches: Sequence[PartitionBatch], folds_history: bool) -> None:
+    def __init__(self, batches: Sequence[EventBatch], folds_history: bool) -> None:
         self.batches = batches
         self.entries = [entries_of([event for _, event in batch.events]) for batch in batches]
         """Of each batch's events."""

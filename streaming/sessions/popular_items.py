@@ -2,9 +2,8 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from itertools import islice
-from typing import Protocol
 
 from feature_repo.online.popularity import PopularityShard
 from feature_repo.online.redis_layout import decode_value
@@ -12,19 +11,10 @@ from feature_repo.online.rows import EncodedRow, Rows
 from feature_repo.schema import MAX_POPULAR_SHARDS, Event, EventType
 from feature_repo.views import ITEM_PROFILE, POPULAR_ITEMS, FeatureType, popular_key, popular_scope
 from streaming.errors import TooManyPartitionsError
+from streaming.sessions.batches import EventBatch
 
 ALL = popular_scope()
 _CATEGORY_FIELD = list(ITEM_PROFILE.features).index("category")
-
-
-class EventBatch(Protocol):
-    """The part of a `PartitionBatch` that matters here."""
-
-    @property
-    def partition(self) -> int: ...
-
-    @property
-    def events(self) -> Sequence[tuple[int, Event]]: ...
 
 
 class PopularItems:

@@ -13,8 +13,9 @@ from feature_repo.online.rows import EncodedRow
 from feature_repo.schema import Event
 from nextclick.bench.errors import BenchError
 from streaming.events.parser import EventParser
-from streaming.kafka.consumer import POLL_MS, Batch, consumer_options, open_consumer
-from streaming.sessions.batches import PartitionBatch
+from streaming.kafka.batches import Batch
+from streaming.kafka.consumer import POLL_MS, consumer_options, open_consumer
+from streaming.sessions.batches import EventBatch
 from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings
 
@@ -34,24 +35,19 @@ def poll_batches(settings: StreamingSettings, target: int, bare: bool = False) -
         consumer.subscribe([settings.events_topic])
         seen, heard_at = 0, time.monotonic()
         while seen < target:
-            batch: Batch = consumer.poll(timeout_ms=POLL_MS)
+            batch = Batch(consumer.poll(timeout_ms=POLL_MS))
             if batch:
-                seen, heard_at = seen + size(batch), time.monotonic()
+                seen, heard_at = seen + len(batch), time.monotonic()
                 yield batch
             elif time.monotonic() - heard_at > _SILENT_SECONDS:
                 raise BenchError(f"Kafka handed out {seen} of {target} messages and then none: is it well?")
 
 
-def size(batch: Batch) -> int:
-    """Messages of all partitions."""
-    return sum(map(len, batch.values()))
-
-
-def parse_batch(parser: EventParser, batch: Batch) -> list[PartitionBatch]:
+def parse_batch(parser: EventParser, batch: Batch) -> list[EventBatch]:
     """As the consumer parses it, save that an invalid message raises EventError."""
     return [
-        PartitionBatch("bench", partition.partition, _events(parser, records), records[-1].offset + 1)
-        for partition, records in batch.items()
+        EventBatch("bench", partition.partition, 0, records[-1].offset + 1, _events(parser, records))
+        for partition, records in batch.records.items()
     ]
 
 
@@ -68,7 +64,7 @@ class RecordingFold(OnlineFold):
         self._recording = _RecordingRows(settings)
         self._rows = self._recording
 
-    def fold(self, batches: Sequence[PartitionBatch]) -> list[EncodedRow]:
+    def fold(self, batches: Sequence[EventBatch]) -> list[EncodedRow]:
         """The rows that these events changed."""
         self._recording.written.clear()
         self.apply(batches)

@@ -26,7 +26,7 @@ from streaming.erasures import REFRESH_SECONDS, SESSION, USER, Erasures, send_er
 from streaming.jobs.backfill import Times, backfill
 from streaming.jobs.erase import Person, erase, find_person, find_remains
 from streaming.kafka.producer import open_producer
-from streaming.sessions.batches import PartitionBatch
+from streaming.sessions.batches import EventBatch
 from streaming.sessions.consumer import run_consumer
 from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings
@@ -70,7 +70,7 @@ OTHERS = [event for event in _events() if not event.session_id.startswith("alice
 
 def _fold(settings: StreamingSettings, events: list[Event], first: int = 0) -> None:
     fold = OnlineFold(settings)
-    fold.apply([PartitionBatch("t", 0, list(enumerate(events, first)), first + len(events))])
+    fold.apply([EventBatch("t", 0, 0, first + len(events), list(enumerate(events, first)))])
     fold.close()
 
 

@@ -27,7 +27,7 @@ from feature_repo.views import (
     session_to_row,
 )
 from nextclick.stack.addresses import Addresses
-from streaming.sessions.batches import PartitionBatch
+from streaming.sessions.batches import EventBatch
 from streaming.sessions.folding import OnlineFold
 from streaming.sessions.popular_items import PopularItems
 from streaming.settings import StreamingSettings
@@ -77,7 +77,7 @@ def _events(seed: int, run: str, items: Sequence[str], count: int) -> list[Event
     ]
 
 
-def _batches(arriving: list[tuple[int, Event]], topic_id: str, sizes: Iterator[int]) -> Iterator[list[PartitionBatch]]:
+def _batches(arriving: list[tuple[int, Event]], topic_id: str, sizes: Iterator[int]) -> Iterator[list[EventBatch]]:
     """The events of each partition, in order of arrival, cut into batches; their offsets start at 0."""
     queues: dict[int, list[tuple[int, Event]]] = {}
     for offset, event in arriving:
@@ -87,7 +87,7 @@ def _batches(arriving: list[tuple[int, Event]], topic_id: str, sizes: Iterator[i
         for partition, queue in list(queues.items()):
             taken = queue[: next(sizes)]
             del queue[: len(taken)]
-            batch.append(PartitionBatch(topic_id, partition, taken, taken[-1][0] + 1))
+            batch.append(EventBatch(topic_id, partition, 0, taken[-1][0] + 1, taken))
             if not queue:
                 del queues[partition]
         yield batch
@@ -196,9 +196,9 @@ def test_another_writer_of_the_same_partition_is_noticed(fold_settings: Streamin
     run = uuid4().hex[:8]
     events = [Event(f"{run}-{n}", EventType.VIEW, f"{run}-s0", "i", NOW_MS + n, f"{run}-u") for n in range(4)]
     frozen, successor = OnlineFold(fold_settings), OnlineFold(fold_settings)
-    frozen.apply([PartitionBatch(run, 0, [(0, events[0])], 1)])
-    successor.apply([PartitionBatch(run, 0, [(1, events[1]), (2, events[2])], 3)])
-    frozen.apply([PartitionBatch(run, 0, [(3, events[3])], 4)])
+    frozen.apply([EventBatch(run, 0, 0, 1, [(0, events[0])])])
+    successor.apply([EventBatch(run, 0, 0, 3, [(1, events[1]), (2, events[2])])])
+    frozen.apply([EventBatch(run, 0, 0, 4, [(3, events[3])])])
     found = _read(fold_settings, [(SESSION_EVENTS, f"{run}-s0"), (USER_HISTORY, f"{run}-u")])
     assert list(found.values()) == [
         ViewLayout(SESSION_EVENTS).encode(session_to_row(fold(None, events))),
@@ -214,12 +214,12 @@ def test_old_events_folded_beside_a_consumer_stay(fold_settings: StreamingSettin
     events = [Event(f"{run}-{n}", EventType.VIEW, f"{run}-s0", "i", NOW_MS + n, f"{run}-u") for n in range(6)]
     wanted = [(SESSION_EVENTS, f"{run}-s0"), (USER_HISTORY, f"{run}-u")]
     consumer, rebuilt = OnlineFold(fold_settings), OnlineFold(fold_settings, rewrites=True)
-    consumer.apply([PartitionBatch(run, 0, [(2, events[2])], 3)])
+    consumer.apply([EventBatch(run, 0, 0, 3, [(2, events[2])])])
     for number in range(2):
-        rebuilt.apply([PartitionBatch(run, 0, [(number, events[number])], 0)])
-        consumer.apply([PartitionBatch(run, 0, [(3 + number, events[3 + number])], 4 + number)])
-    rebuilt.apply([PartitionBatch(run, 0, list(enumerate(events[:5])), 0)])
-    consumer.apply([PartitionBatch(run, 0, [(5, events[5])], 6)])
+        rebuilt.apply([EventBatch(run, 0, 0, 0, [(number, events[number])])])
+        consumer.apply([EventBatch(run, 0, 0, 4 + number, [(3 + number, events[3 + number])])])
+    rebuilt.apply([EventBatch(run, 0, 0, 0, list(enumerate(events[:5])))])
+    consumer.apply([EventBatch(run, 0, 0, 6, [(5, events[5])])])
     assert list(_read(fold_settings, wanted).values()) == [
         ViewLayout(SESSION_EVENTS).encode(session_to_row(fold(None, events))),
         ViewLayout(USER_HISTORY).encode(_history_row(f"{run}-u", events)),
@@ -250,7 +250,7 @@ def test_a_replay_counts_nothing_twice_even_if_the_session_is_gone(
 ) -> None:
     run = uuid4().hex[:8]
     event = Event("e", EventType.VIEW, f"{run}-s0", next(iter(catalogue)), NOW_MS)
-    batch = PartitionBatch(run, 0, [(0, event)], 1)
+    batch = EventBatch(run, 0, 0, 1, [(0, event)])
     wanted = [(POPULAR_ITEMS, popular_key(popular_scope(catalogue[event.item_id]), 0))]
     for number in range(2):
         consumer = OnlineFold(fold_settings)
