@@ -12,6 +12,7 @@ from feature_repo.archive.folder import ArchiveFolder, open_archive
 from feature_repo.archive.names import ArchiveFile
 from feature_repo.archive.reader import OFFSET, by_date_and_partition, partition_in_offset_order
 from feature_repo.errors import ArchiveError
+from feature_repo.online.redis_rows import RedisRows
 from feature_repo.schema import Event, EventType
 from streaming.erasures import Erasures
 from streaming.kafka.connection import kafka_options
@@ -94,7 +95,8 @@ def backfill(
     total = sum(_span(of_partition) for of_partition in partitions)
     passed = 0
     yet_to_come = {} if times.are_all else _yet_to_come(settings)
-    with closing(OnlineFold(settings, rewrites=True)) as fold, closing(Erasures(settings)) as erasures:
+    with closing(RedisRows(settings)) as rows, closing(Erasures(settings)) as erasures:
+        fold = OnlineFold(rows, settings, rewrites=True)
         for of_partition in partitions:
             first = min(file.offsets.first for file in of_partition)
             until = yet_to_come.get(of_partition[0].offsets.source)

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,6 +18,8 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.errors import OnlineStoreError, StoreBehindError
 from feature_repo.feature_store import apply
+from feature_repo.online.redis_rows import RedisRows
+from feature_repo.online.rows import Sending
 from feature_repo.schema import Event, EventType
 from streaming.dead_letters.letters import DeadLetters
 from streaming.erasures import REFRESH_SECONDS, Erasures
@@ -77,7 +79,8 @@ class Consumer(Stage):
         self._topic_id = topic_id
         self._full_batch = settings.consumer_batch_size
         self._parser = EventParser()
-        self._fold = OnlineFold(settings)
+        self._rows = RedisRows(settings)
+        self._fold = OnlineFold(self._rows, settings)
         self._dead_letters = DeadLetters(settings)
         self._erasures = Erasures(settings)
         self._sent: Sent | None = None
@@ -118,7 +121,7 @@ class Consumer(Stage):
         self._kafka.close()
         self._erasures.close()
         self._dead_letters.close()
-        self._fold.close()
+        self._rows.close()
         log.info("consumer stopped")
 
     @contextmanager
@@ -138,14 +141,14 @@ class Consumer(Stage):
 
     def _send(self, batch: Batch, parsed: "Parsed") -> None:
         started = time.perf_counter()
-        answer = self._fold.send(parsed.batches)
-        self._sent = Sent(batch, parsed, answer, parsed.seconds + time.perf_counter() - started)
+        sending = self._fold.send(parsed.batches)
+        self._sent = Sent(batch, parsed, sending, parsed.seconds + time.perf_counter() - started)
 
     def _finish(self) -> None:
         """See through what was sent: the store has it, then dead letters, then the commit."""
         if not (sent := self._sent):
             return
-        applied = sent.answer()
+        applied = sent.sending.wait()
         self._metrics.fold_seconds.observe(sent.seconds)
         self._observe(sent.parsed, applied)
         if sent.parsed.rejected:
@@ -234,7 +237,6 @@ class Sent:
 
     batch: Batch
     parsed: Parsed
-    answer: Callable[[], Applied]
-    """Waits for the store to have it."""
+    sending: Sending[Applied]
     seconds: float
     """Spent on it so far."""
