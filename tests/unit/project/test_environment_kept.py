@@ -62,9 +62,10 @@ def modules_of(package: str) -> list[str]:
 
 
 @pytest.mark.timeout(TEST_SECONDS + 60)
-@pytest.mark.parametrize("package", PACKAGES)
-def test_no_module_of_ours_changes_it(package: str) -> None:
-    assert chosen_after(EVERY_MODULE, *modules_of(package)) == "upb MutexValue"
+def test_no_module_of_ours_changes_it() -> None:
+    modules = [name for package in PACKAGES for name in modules_of(package)]
+    assert len(modules) > 200
+    assert chosen_after(EVERY_MODULE, *modules) == "upb MutexValue"
 
 
 @pytest.mark.timeout(TEST_SECONDS + 60)
