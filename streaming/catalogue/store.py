@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from feature_repo.errors import OnlineStoreError
-from feature_repo.online.availability import note_command, note_in_sqlite
+from feature_repo.online.availability import note_command
 from feature_repo.online.redis_layout import LAYOUTS, row_key
 from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.rows import EncodedRow, check_follows
-from feature_repo.online.store import open_rows
 from feature_repo.schema import Item
 from feature_repo.settings import SharedSettings
 from feature_repo.views import ITEM_PROFILE, item_to_row
@@ -64,7 +63,7 @@ class CatalogueStore(Protocol):
 
 def open_catalogue_store(settings: SharedSettings) -> CatalogueStore:
     """The catalogue in the online store that REDIS_URL names."""
-    return _SqliteCatalogue(settings) if settings.uses_sqlite else _RedisCatalogue(settings)
+    return _RedisCatalogue(settings)
 
 
 class _RedisCatalogue:
@@ -100,28 +99,6 @@ class _RedisCatalogue:
         commands = [("DEL", row_key(ITEM_PROFILE, item_id)) for item_id in _deleted(changes)]
         notes = [note_command(_available(changes))] if changes else []
         return self._rows.commit(reached, _rows(changes), [*commands, *notes])
-
-
-class _SqliteCatalogue:
-    """For the one process that may write to the file; the last writer wins."""
-
-    def __init__(self, settings: SharedSettings) -> None:
-        self._settings = settings
-        self._rows = open_rows(settings)
-
-    def write(self, batches: Sequence[CatalogueBatch]) -> None:
-        changes: dict[str, Change] = {}
-        for batch in batches:
-            changes |= batch.changes
-        self._rows.write(_rows(changes))
-        self._rows.delete([(ITEM_PROFILE, item_id) for item_id in _deleted(changes)])
-        note_in_sqlite(self._settings, _available(changes))
-
-    def check(self, batches: Sequence[CatalogueBatch]) -> None:
-        """Nobody keeps positions here."""
-
-    def close(self) -> None:
-        self._rows.close()
 
 
 def _rows(changes: Mapping[str, Change]) -> list[EncodedRow]:

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.online.redis_layout import Encoded
+from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.rows import EncodedRow, check_follows
-from feature_repo.online.store import open_rows
 from feature_repo.schema import Event
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY
 from streaming.sessions.batches import Applied, PartitionBatch
@@ -36,7 +36,7 @@ class OnlineFold:
     """
 
     def __init__(self, settings: StreamingSettings, rewrites: bool = False) -> None:
-        self._rows = open_rows(settings)
+        self._rows = RedisRows(settings)
         self._rewrites = rewrites
         self._rewrites_seen = 0
         self._sessions: HotTimelines[SessionTimeline] = HotTimelines(settings.hot_events)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from feature_repo.feature_store import apply, open_feature_store
 from feature_repo.online.popularity import PopularityShard
 from feature_repo.online.redis_layout import Encoded, ViewLayout
-from feature_repo.online.store import OnlineStoreWriter, open_rows
+from feature_repo.online.redis_rows import RedisRows
 from feature_repo.schema import MAX_HISTORY_LENGTH, Event, EventType, Item
 from feature_repo.session import fold, session_order
 from feature_repo.views import (
@@ -31,6 +31,7 @@ from streaming.sessions.batches import PartitionBatch
 from streaming.sessions.folding import OnlineFold
 from streaming.sessions.popular_items import PopularItems
 from streaming.settings import StreamingSettings
+from tests.support.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -51,7 +52,7 @@ def catalogue(fold_settings: StreamingSettings) -> Iterator[dict[str, str]]:
     """Category of each item, "" where it has none."""
     marker = uuid4().hex[:8]
     categories = {f"{marker}-{name}": category for name, category in (("a", marker), ("b", marker), ("c", ""))}
-    writer = OnlineStoreWriter(fold_settings)
+    writer = StoredRows(fold_settings)
     writer.write_items(Item(item_id, category=category) for item_id, category in categories.items() if category)
     yield categories
     writer.close()
@@ -140,14 +141,14 @@ def _count(arriving: list[tuple[int, Event]], categories: dict[str, str]) -> dic
 
 
 def _read(fold_settings: StreamingSettings, wanted: Sequence[tuple[View, str]]) -> Store:
-    rows = open_rows(fold_settings)
+    rows = RedisRows(fold_settings)
     found = dict(zip(wanted, rows.read(wanted), strict=True))
     rows.close()
     return found
 
 
 def _clear_popularity(fold_settings: StreamingSettings, categories: dict[str, str]) -> None:
-    rows = open_rows(fold_settings)
+    rows = RedisRows(fold_settings)
     scopes = {popular_scope(category) for category in ("", *categories.values())}
     rows.delete([(POPULAR_ITEMS, popular_key(scope, shard)) for scope in scopes for shard in range(PARTITIONS)])
     rows.close()
@@ -259,7 +260,7 @@ def test_a_replay_counts_nothing_twice_even_if_the_session_is_gone(
         if number == 0:
             counted = _read(fold_settings, wanted)
             assert counted[wanted[0]]
-            rows = open_rows(fold_settings)
+            rows = RedisRows(fold_settings)
             rows.delete([(SESSION_EVENTS, event.session_id)])
             rows.close()
     assert _read(fold_settings, wanted) == counted
