@@ -43,7 +43,7 @@ def open_feature_store(settings: SharedSettings) -> "FeatureStore":
 
     settings.nextclick_home.mkdir(parents=True, exist_ok=True)
     environment = feast_environment(settings)
-    # It stands in single quotes there, of which YAML wants two for one.
+    # It stands in single quotes there, and YAML reads two of them as one.
     environment["REGISTRY_URL"] = environment["REGISTRY_URL"].replace("'", "''")
     text = string.Template((_FOLDER / "feature_store.yaml").read_text()).substitute(environment)
     return FeatureStore(config=RepoConfig(**yaml.safe_load(text), repo_path=_FOLDER))
