@@ -1,8 +1,8 @@
 """Folds batches of events into the online store: sessions, popular items and user histories.
 
-Sessions, popular items and the position in each partition are written in one transaction, so that an event which comes
-again, after a crash or to another consumer, counts once. Histories go row by row. A user's sessions may lie in several
-partitions, so other consumers write the same rows; a row that changed meanwhile is read and folded again.
+Sessions, popular items and the position in each partition are written in one transaction. So an event counts once that
+comes again, after a crash or to another consumer. Histories go row by row: a user's sessions may lie in several
+partitions, so other consumers write the same rows. A history that changed meanwhile is read and folded again.
 """
 
 import time
@@ -26,7 +26,7 @@ from streaming.settings import StreamingSettings
 
 _FIGHT = "other consumers keep writing the same sessions: is CONSUMER_GROUP the same for all?"
 _ATTEMPTS = 20
-"""Tries of a batch against other writers of the same rows; more than a few mean that two consumers fight for good."""
+"""Tries of a batch against other writers of the same rows. More than a few mean that two consumers fight for good."""
 
 _EXPIRY_REFRESH_SECONDS = 3600.0
 """Age at which a row's expiry, weeks ahead, is set anew."""
@@ -36,9 +36,9 @@ Users = dict[str, KeptTimeline[UserTimeline]]
 
 
 class OnlineFold:
-    """Applies batches to the rows it is given, each batch whole or not at all. For one thread.
+    """Applies batches to the rows it is given, each batch whole or not at all. It is for one thread.
 
-    One that `rewrites` what others may have folded long ago has them read their rows again.
+    If it `rewrites` what others may have folded long ago, it has them read their rows again.
     """
 
     def __init__(self, rows: RedisRows, settings: StreamingSettings, rewrites: bool = False) -> None:
@@ -52,7 +52,7 @@ class OnlineFold:
         self._positions: dict[str, int] = {}
 
     def apply(self, batches: Sequence[EventBatch]) -> Applied:
-        """Fold at most one batch of each partition into the store; what was applied before changes nothing.
+        """Fold at most one batch of each partition into the store. What was applied before changes nothing.
 
         Raises OnlineStoreError. Then nothing is remembered that the store may not have, and the batches may come
         again. After a StoreBehindError, what the store lacks has to come before them.
@@ -60,7 +60,7 @@ class OnlineFold:
         return self.send(batches).wait()
 
     def send(self, batches: Sequence[EventBatch]) -> Sending[Applied]:
-        """The same, without waiting for the answer, which has to be asked for before anything else is done here.
+        """Do the same without waiting for the answer. It has to be asked for before anything else is done here.
 
         Only `forget_all` may come before: it gives up what was sent. Raises OnlineStoreError, as `wait` does.
         """
@@ -68,7 +68,7 @@ class OnlineFold:
         return _SentWork(self._write(work), work)
 
     def check(self, batches: Sequence[EventBatch]) -> None:
-        """Raise StoreBehindError where `apply` would; other than that, batches without events do nothing."""
+        """Raise StoreBehindError where `apply` would, and do nothing else."""
         with self._forgetting():
             check_starts(batches, self._rows.begin([batch.position_name for batch in batches], []).positions)
 
@@ -98,9 +98,9 @@ class OnlineFold:
             raise
 
     def _write(self, work: "_Work") -> Iterator[None]:
-        """One batch, step by step, again from the first step if another consumer was faster.
+        """Take one batch into the store, step by step, and from the first step again if another consumer was faster.
 
-        It stops where everything is sent. Whoever goes on with it wants the answer.
+        It stops at `yield`, when everything is sent. Whoever goes on with it wants the answer.
         """
         with self._forgetting():
             for _ in range(_ATTEMPTS):
@@ -127,7 +127,7 @@ class OnlineFold:
             raise OnlineStoreError(_FIGHT)
 
     def _read(self, work: "_Work") -> "_Found | None":
-        """What the batch needs. None if others have written these partitions, and what is remembered of them is old."""
+        """Return what the batch needs, or None if what was remembered is old, since others have written meanwhile."""
         session_ids = set[str]().union(*work.session_ids)
         sessions, users = self._sessions.get(session_ids), self._users.get(work.of_user)
         cold = [session_id for session_id in session_ids if session_id not in sessions]
@@ -186,7 +186,7 @@ class OnlineFold:
             self._popular.written()
 
     def _fold_histories(self, work: "_Work", users: Users) -> Users:
-        """Those that have changed. They may be written though sessions are refused: a repeat changes nothing."""
+        """Return those that have changed. They may be written though sessions are refused: a repeat changes nothing."""
         for user_id, events in work.of_user.items():
             add = users[user_id].timeline.add
             for event, entries in events:
@@ -227,7 +227,7 @@ class _Found(NamedTuple):
     sessions: Sessions
     users: Users
     positions: dict[str, int]
-    """Of each partition, by its name: how far the store has come, and once folded, how far it will."""
+    """How far the store has come in each partition, by its name. Once the batch is folded, how far it will come."""
 
 
 class _Work:
