@@ -6,6 +6,7 @@ partitions, so other consumers write the same rows. A history that changed meanw
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -185,21 +186,23 @@ class OnlineFold:
         if self._popular:
             self._popular.written()
 
-    def _fold_histories(self, work: "_Work", users: Users) -> Users:
+    def _fold_histories(self, work: "_Work", users: Users) -> list[KeptTimeline[UserTimeline]]:
         """Return those that have changed. They may be written though sessions are refused: a repeat changes nothing."""
         for user_id, events in work.of_user.items():
             add = users[user_id].timeline.add
             for event, entries in events:
                 add(event, entries)
-        return {user_id: kept for user_id, kept in users.items() if kept.timeline.dirty}
+        return [kept for kept in users.values() if kept.timeline.dirty]
 
-    def _send_histories(self, changed: Users) -> Sending[list[bool]]:
-        return self._rows.send_swap(dirty_rows(changed.values()), [kept.revision for kept in changed.values()])
+    def _send_histories(self, changed: Sequence[KeptTimeline[UserTimeline]]) -> Sending[list[bool]]:
+        return self._rows.send_swap(dirty_rows(changed), [kept.revision for kept in changed])
 
-    def _remember_histories(self, work: "_Work", users: Users, changed: Users, swapped: list[bool]) -> None:
+    def _remember_histories(
+        self, work: "_Work", users: Users, changed: Sequence[KeptTimeline[UserTimeline]], swapped: Sequence[bool]
+    ) -> None:
         """What another consumer has changed in the meantime is forgotten, and its events are still to be folded."""
-        lost = {user_id for user_id, done in zip(changed, swapped, strict=True) if not done}
-        for kept in changed.values():
+        lost = {kept.timeline.key for kept, done in zip(changed, swapped, strict=True) if not done}
+        for kept in changed:
             kept.revision += 1
         self._users.put({user_id: kept for user_id, kept in users.items() if user_id not in lost}, 0)
         self._users.remove(lost)
@@ -239,14 +242,14 @@ class _Work:
         """Of each batch's events."""
         self.session_ids = [{event.session_id for _, event in batch.events} for batch in batches]
         """Of each batch."""
-        self.of_user: dict[str, list[tuple[Event, Entries]]] = {}
+        self.of_user: dict[str, list[tuple[Event, Entries]]] = defaultdict(list)
         """Events that are not in their user's history yet."""
         self.applied = Applied()
         if folds_history:
             for batch, all_entries in zip(batches, self.entries, strict=True):
                 for (_, event), entries in zip(batch.events, all_entries, strict=True):
                     if event.user_id:
-                        self.of_user.setdefault(event.user_id, []).append((event, entries))
+                        self.of_user[event.user_id].append((event, entries))
 
     @contextmanager
     def timed(self) -> Iterator[None]:
