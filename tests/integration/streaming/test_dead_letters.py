@@ -11,11 +11,12 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
 from feature_repo.archive.columns import EVENT_ARCHIVE_SCHEMA
+from feature_repo.errors import Reason
 from feature_repo.schema import MAX_EVENT_BYTES
 from streaming.archive.writer import run_archive
 from streaming.dead_letters.letters import DeadLetters, Letter
 from streaming.dead_letters.reader import read_letter, read_letters
-from streaming.errors import DeadLettersError, EventError, Reason
+from streaming.errors import DeadLettersError, EventError
 from streaming.events.parser import parse_record
 from streaming.kafka.topics import DEAD_LETTER_MAX_BYTES
 from streaming.sessions.consumer import run_consumer

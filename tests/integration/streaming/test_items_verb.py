@@ -9,10 +9,10 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
+from feature_repo.catalogue.files import read_items
 from feature_repo.feature_store import apply
 from feature_repo.schema import Item
 from nextclick.cli import commands
-from nextclick.item_files import read_items
 from runtime.errors import NextclickError
 from streaming.catalogue.consumer import run_catalogue
 from streaming.catalogue.topic import read_catalogue
