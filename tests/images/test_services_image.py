@@ -107,7 +107,7 @@ def test_the_image_names_its_user_and_its_command_but_no_entry_point(services_im
         [
             "python",
             "-c",
-            "import streaming.jobs.erase, streaming.jobs.backfill, streaming.dead_letters.reader, nextclick.item_files",
+            "import streaming.jobs.erase, streaming.jobs.backfill, streaming.dead_letters.reader, feature_repo.fields",
         ],
         ["python", "-c", "import s3fs, gcsfs, psycopg; psycopg.pq.version()"],
     ],
