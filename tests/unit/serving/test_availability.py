@@ -21,7 +21,7 @@ class Store:
 
 
 async def test_what_was_known_stays_while_the_store_is_away(caplog: pytest.LogCaptureFixture) -> None:
-    known = Availability(Store(), 60.0)
+    known = Availability(Store())
     for _ in range(3):
         await known.refresh()
     assert known.unavailable == {"a"}
