@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from feature_repo.redis_connection import feast_connection_string
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
+from runtime.environment import environment_kept
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -39,11 +40,12 @@ def open_feature_store(settings: SharedSettings) -> "FeatureStore":
     import yaml
 
     quieten_dask()
-    from feast import FeatureStore, RepoConfig
+    with environment_kept():
+        from feast import FeatureStore, RepoConfig
 
     settings.nextclick_home.mkdir(parents=True, exist_ok=True)
     environment = feast_environment(settings)
-    # It stands in single quotes there, of which YAML wants two for one.
+    # It stands in single quotes there, and YAML reads two of them as one.
     environment["REGISTRY_URL"] = environment["REGISTRY_URL"].replace("'", "''")
     text = string.Template((_FOLDER / "feature_store.yaml").read_text()).substitute(environment)
     return FeatureStore(config=RepoConfig(**yaml.safe_load(text), repo_path=_FOLDER))
@@ -121,7 +123,8 @@ def _lighten_feast() -> None:
 
 
 def _apply_definitions(store: "FeatureStore") -> None:
-    from feast import Entity, FeatureService, FeatureView, FileSource, PushSource
+    with environment_kept():
+        from feast import Entity, FeatureService, FeatureView, FileSource, PushSource
 
     from feature_repo import definitions
 

@@ -1,8 +1,9 @@
-"""Which items must not be answered, as a log that every gateway follows: what changed since it last asked, no more.
+"""Which items must not be answered. It is a log: a gateway asks for what has changed since it last asked.
 
-An item without an entry is available, so a shop without a catalogue has none. A deleted item keeps its entry for good:
-its row is gone, and nothing else would tell it from an item that the catalogue never knew. An entry is the item's
-newest change: its number, doubled, and odd if the item is not to be answered from then on.
+The log holds one entry for each item that was ever unavailable, the item's newest change. Changes are numbered; an
+entry is twice the number, and one more if the item must not be answered from then on. An item without an entry is
+available, so a shop without a catalogue has an empty log. A deleted item keeps its entry for good: its row is gone, and
+only the entry tells it from an item that the catalogue never knew.
 """
 
 import secrets
