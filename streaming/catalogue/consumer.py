@@ -13,6 +13,7 @@ from prometheus_client import Counter
 
 from feature_repo.errors import OnlineStoreError, StoreBehindError
 from feature_repo.feature_store import apply
+from feature_repo.online.redis_rows import RedisRows
 from feature_repo.schema import MAX_TIMESTAMP_MS
 from streaming.catalogue.parser import ItemParser, field_label
 from streaming.catalogue.store import CatalogueBatch, CatalogueStore, Change
@@ -54,7 +55,8 @@ class Catalogue(Stage):
             "nextclick_items", "Messages of the topic items, by result", ["result"], registry=metrics.registry
         )
         self._parser = ItemParser()
-        self._store = CatalogueStore(settings)
+        self._rows = RedisRows(settings)
+        self._store = CatalogueStore(self._rows)
 
     def step(self) -> None:
         """Wait for the next batch, shortly, and handle it; one that the store does not take comes again."""
@@ -77,7 +79,7 @@ class Catalogue(Stage):
         """Leave the group and give connections back. Nothing is in hand between two steps."""
         self._kafka.close()
         self._dead_letters.close()
-        self._store.close()
+        self._rows.close()
         log.info("catalogue stopped")
 
     def _handle(self, batch: Batch) -> None:

