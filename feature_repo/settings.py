@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
-from runtime.settings import PROJECT_ROOT, Folder, ProcessSettings, absolute
+from runtime.settings import DEFAULT_HOME, PROJECT_ROOT, Folder, ProcessSettings, absolute
 
 SQLITE = "sqlite"
 """The REDIS_URL that asks for Feast's SQLite online store instead of Redis."""
@@ -56,7 +56,7 @@ class SharedSettings(ProcessSettings):
 
     model_config = SettingsConfigDict(validate_default=True)
 
-    nextclick_home: Folder = PROJECT_ROOT / ".nextclick"
+    nextclick_home: Folder = DEFAULT_HOME
     """State of this checkout: registry, archive, runs, and the local stack's files."""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """`redis://…`, `rediss://…` (TLS), or the word `sqlite`. May hold a password."""

@@ -1,6 +1,23 @@
-"""`python -m nextclick`, the same as the console script."""
+"""The console script `nextclick`, and `python -m nextclick`: both begin here, before anything large is imported."""
 
-from nextclick.cli import app
+import os
+from typing import NoReturn
+
+from runtime.program import run
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    # Before torch is imported: its threads, when idle, must not spin against the servers on the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    run(_work)
+
+
+def _work() -> int:
+    from nextclick.cli import run_verb
+
+    return run_verb()
+
 
 if __name__ == "__main__":
-    app()
+    main()

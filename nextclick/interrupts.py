@@ -1,37 +1,54 @@
-"""Ctrl-C and SIGTERM: between tasks of a Kafka client, and at moments when they would leave something behind.
+"""Ctrl-C and SIGTERM: at moments when what they raise is lost, or when they would leave something behind, they wait.
 
 For the main thread. kafka-python 3.0.12 does its work in tasks there and swallows what is raised inside of one,
-KeyboardInterrupt too; whoever waits for what the task was to bring then waits for ever.
+KeyboardInterrupt too; whoever waits for what the task was to bring then waits for ever. An import that is cut short
+leaves half a module, and some libraries print the traceback and go on; so does a destructor.
 """
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+from runtime.program import leave, note_interrupt
+
 _AGAIN_SECONDS = 0.01
+_IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
+_SHOW_CURSOR = b"\x1b[?25h"
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-"""SIGALRM is an interrupt that has waited for a task of a Kafka client."""
+"""SIGALRM is an interrupt that has waited."""
 
 Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
-def interrupt_between_tasks() -> None:
-    """Have SIGINT raise KeyboardInterrupt, but never inside of a client's task. For the main thread.
+def interrupt_when_safe() -> None:
+    """Have SIGINT raise KeyboardInterrupt, once it is safe to; SIGTERM ends the process. For the main thread.
 
     Takes SIGALRM as well. Where SIGINT is ignored, as in background jobs of a shell, it stays so.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if signal.getsignal(signal.SIGTERM) is leave:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGALRM, interrupt)
         signal.signal(signal.SIGINT, interrupt)
 
 
-def interrupt(_number: int, frame: FrameType | None) -> None:
-    """The handler: raises KeyboardInterrupt, once the task that was interrupted, if any, has had its turn."""
-    if _is_in_task(frame):
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """The handler: raises KeyboardInterrupt, once the import, destructor or task that was interrupted is over.
+
+    Who interrupts an import once more does not want to wait for its end: then the process ends at once.
+    """
+    where = _where_it_would_be_lost(frame)
+    if where == "import" and number != signal.SIGALRM and signal.getitimer(signal.ITIMER_REAL)[0]:
+        if os.isatty(1):
+            os.write(1, _SHOW_CURSOR)
+        leave(number)
+    if where:
         signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
     else:
+        note_interrupt()
         raise KeyboardInterrupt
 
 
@@ -71,9 +88,15 @@ def _handled(handler: Handler, numbers: Sequence[signal.Signals] = _NUMBERS) -> 
             signal.signal(number, former)
 
 
-def _is_in_task(frame: FrameType | None) -> bool:
+def _where_it_would_be_lost(frame: FrameType | None) -> str:
+    """`import`, `destructor` or `task`, whichever is innermost; empty where it would not."""
     while frame is not None:
-        if frame.f_code.co_name == "__call__" and frame.f_globals.get("__name__") == "kafka.net.selector":
-            return True
+        code = frame.f_code
+        if code.co_filename == _IMPORT_SYSTEM:
+            return "import"
+        if code.co_name == "__del__":
+            return "destructor"
+        if code.co_name == "__call__" and frame.f_globals.get("__name__") == "kafka.net.selector":
+            return "task"
         frame = frame.f_back
-    return False
+    return ""

@@ -10,6 +10,8 @@ from runtime.logs import LogSettings
 from runtime.secret_files import SecretFiles
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+DEFAULT_HOME = PROJECT_ROOT / ".nextclick"
+"""Where NEXTCLICK_HOME is not set."""
 
 
 def absolute(path: Path) -> Path:

@@ -148,7 +148,7 @@ class Kafka:
             check=False,
         )
         if result.returncode != 0:
-            raise StackError(f"Kafka's storage could not be formatted:\n{result.stdout}{result.stderr}")
+            raise StackError("Kafka's storage could not be formatted:", result.stdout + result.stderr)
         unfinished.rename(self._folder / "data")
         self._write_configuration(ports, self._folder / "data")
 

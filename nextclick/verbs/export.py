@@ -2,7 +2,7 @@
 
 import typer
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, doing, say, write_json
 from nextclick.publishing import publish, write_version
 
 
@@ -17,10 +17,10 @@ def run(
 
     Example: `nextclick export --json version.json`
     """
-    with console.status("exporting") as line:
+    with doing("exporting") as note:
         if load:
-            version = publish(run_name, line.update, device, instances)
+            version = publish(run_name, note, device, instances)
         else:
             version = write_version(run_name, device, instances)
-    console.print(f"version {version} is {'served' if load else 'written'}", highlight=False)
+    say(f"version {version} is {'served' if load else 'written'}")
     write_json(json_file, {"version": version, "served": load})

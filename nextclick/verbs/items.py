@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, doing, print_facts, say, write_json
 from nextclick.progress import progress_bar
 from runtime.errors import NextclickError
 
@@ -43,7 +41,7 @@ def load(file: FileArgument, json_file: JsonOption = None) -> None:
     settings = _settings()
     from streaming.catalogue.topic import send_items
 
-    with console.status(f"checking {escape(str(file))}"):
+    with doing(f"checking {file}"):
         total = count_items(file)
     with progress_bar("sending items") as progress:
         sent = send_items(settings, ((item.item_id, item) for item in read_items(file)), total, progress)
@@ -130,7 +128,7 @@ def _settings() -> "StreamingSettings":
 
 def _report(json_file: Path | None, numbers: dict[str, Any], words: str) -> None:
     write_json(json_file, numbers)
-    console.print(words, highlight=False, markup=False, soft_wrap=True)
+    say(words)
 
 
 async def _read(item_id: str) -> "tuple[Item | None, bool]":
@@ -153,12 +151,4 @@ def _print_item(item_id: str, state: str, item: "Item | None") -> None:
         price = "" if item.price is None else f"{item.price:g}"
         facts |= {"title": item.title, "category": item.category, "brand": item.brand, "price": price}
         facts["tags"] = ", ".join(item.tags)
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        table.add_row(name, escape(_printable(value)) or "–")
-    console.print(table, highlight=False)
-
-
-def _printable(text: str) -> str:
-    """Nothing that a terminal would act on: a stranger may have sent it."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    print_facts({name: value or "–" for name, value in facts.items()})
