@@ -1,13 +1,12 @@
 """The console script `nextclick`, and `python -m nextclick`: both begin here, before anything large is imported."""
 
 import os
-from typing import NoReturn
 
 from runtime.program import run
 
 
-def main() -> NoReturn:
-    """Run the command line."""
+def main() -> None:
+    """Run the command line and end the process."""
     # Before torch is imported: its threads, when idle, must not spin against the servers on the same cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run(_work)

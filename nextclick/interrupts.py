@@ -5,7 +5,6 @@ KeyboardInterrupt too; whoever waits for what the task was to bring then waits f
 leaves half a module, and some libraries print the traceback and go on; so does a destructor.
 """
 
-import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from runtime.program import leave, note_interrupt
 
 _AGAIN_SECONDS = 0.01
 _IMPORT_SYSTEM = "<frozen importlib._bootstrap>"
-_SHOW_CURSOR = b"\x1b[?25h"
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 """SIGALRM is an interrupt that has waited."""
@@ -36,20 +34,18 @@ def interrupt_when_safe() -> None:
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
-    """The handler: raises KeyboardInterrupt, once the import, destructor or task that was interrupted is over.
+    """The handler: raises KeyboardInterrupt, once the task or destructor that was interrupted, if any, is over.
 
-    Who interrupts an import once more does not want to wait for its end: then the process ends at once.
+    An import may take many seconds and is not waited for: the process ends, as if it were killed.
     """
-    where = _where_it_would_be_lost(frame)
-    if where == "import" and number != signal.SIGALRM and signal.getitimer(signal.ITIMER_REAL)[0]:
-        if os.isatty(1):
-            os.write(1, _SHOW_CURSOR)
-        leave(number)
-    if where:
-        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
-    else:
-        note_interrupt()
-        raise KeyboardInterrupt
+    if (where := _where_it_would_be_lost(frame)) == "import":
+        leave(signal.SIGINT)
+    _interrupt_after(where)
+
+
+def interrupt_gently(_number: int, frame: FrameType | None) -> None:
+    """The handler for a block that has to undo something: waits for the end of an import, too."""
+    _interrupt_after(_where_it_would_be_lost(frame))
 
 
 @contextmanager
@@ -73,8 +69,9 @@ def interrupted_after(undo: Callable[[], object] = lambda: None) -> Iterator[Non
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM unwinds the block as Ctrl-C does, so that what was made is removed."""
-    with _handled(interrupt, (signal.SIGTERM, signal.SIGALRM)):
+    """SIGTERM unwinds the block as Ctrl-C does, so that what was made is removed; both wait for it where they must."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    with _handled(interrupt_gently, [number for number in _NUMBERS if not (ignored and number == signal.SIGINT)]):
         yield
 
 
@@ -86,6 +83,14 @@ def _handled(handler: Handler, numbers: Sequence[signal.Signals] = _NUMBERS) -> 
     finally:
         for number, former in before.items():
             signal.signal(number, former)
+
+
+def _interrupt_after(where: str) -> None:
+    if where:
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS)
+    else:
+        note_interrupt()
+        raise KeyboardInterrupt
 
 
 def _where_it_would_be_lost(frame: FrameType | None) -> str:

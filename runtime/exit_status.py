@@ -29,13 +29,14 @@ _WHAT_TO_DO = {
 }
 """For errors of the system that name no file."""
 
+_RED, _PLAIN = "\x1b[1;31m", "\x1b[0m"
+
 
 def explain(message: str, detail: str = "") -> None:
     """Print an error on standard error: one line, and below it what another program has said."""
     coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    print("\x1b[1;31merror:\x1b[0m" if coloured else "error:", printable(message), file=sys.stderr)
-    if detail:
-        print(printable_lines(detail), file=sys.stderr)
+    line = f"{_RED if coloured else ''}error:{_PLAIN if coloured else ''} {printable(message)}\n"
+    sys.stderr.write(line + (printable_lines(detail).rstrip() + "\n" if detail else ""))
 
 
 def explained(error: BaseException) -> int:

@@ -1,37 +1,47 @@
 """How every program of ours runs: an interrupt ends it silently at any moment, and whatever goes wrong is one line.
 
-Imports next to nothing, so that it guards the imports of all else.
+Imports only what Python has loaded before it comes to us: until handlers are set, an interrupt is a traceback.
 """
 
+import _signal
+import atexit
 import os
-import signal
 import sys
-from collections.abc import Callable
-from types import FrameType
-from typing import NoReturn
 
-INTERRUPTED = 128 + signal.SIGINT
+TYPE_CHECKING = False
+"""As `typing` has it, which takes 20 ms to import."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import NoReturn
+
+INTERRUPTED = 128 + _signal.SIGINT
 """Exit status after Ctrl-C, as shells have it."""
 
+_SHOW_CURSOR = b"\x1b[?25h"
+"""To a terminal, from which a bar may have taken it."""
 _interrupted = False
 
 
-def run(work: Callable[[], int | None]) -> NoReturn:
+def run(work: "Callable[[], int | None]") -> "NoReturn":
     """Do `work`, which imports by itself what it needs, and end the process with the status that it returns.
 
     None is 0. Until `work` sets handlers of its own, SIGINT and SIGTERM end the process at once.
     """
+    _leave_at_once()
+    # Registered first, so called last: what is done is done, and Python is about to forget our handlers.
+    atexit.register(_signal.signal, _signal.SIGINT, _signal.SIG_IGN)
     _open_missing_streams()
-    _leave_at_once(signal.SIGINT, signal.SIGTERM)
     try:
         status = _status(work)
+        _leave_at_once()
     except KeyboardInterrupt:
         status = INTERRUPTED
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    _leave_at_once(signal.SIGINT, signal.SIGTERM, signal.SIGALRM)  # also while Python ends
-    if _interrupted or status == INTERRUPTED:
+        _leave_at_once()
+    waits, _ = _signal.setitimer(_signal.ITIMER_REAL, 0)
+    if waits or _interrupted or status == INTERRUPTED:
         # Threads would be waited for, and destructors of what was cut short would complain.
-        os._exit(INTERRUPTED)
+        leave(_signal.SIGINT)
     sys.exit(status)
 
 
@@ -45,12 +55,14 @@ def note_interrupt() -> None:
     threading.excepthook = lambda _: None
 
 
-def leave(number: int, _frame: FrameType | None = None) -> NoReturn:
+def leave(number: int, _frame: "FrameType | None" = None) -> "NoReturn":
     """A signal handler that ends the process where it stands, without a word."""
+    if os.isatty(1):
+        os.write(1, _SHOW_CURSOR)
     os._exit(128 + number)
 
 
-def _status(work: Callable[[], int | None]) -> int:
+def _status(work: "Callable[[], int | None]") -> int:
     try:
         status = work() or 0
         sys.stdout.flush()
@@ -65,16 +77,16 @@ def _status(work: Callable[[], int | None]) -> int:
         return explained(error)
 
 
-def _leave_at_once(*numbers: signal.Signals) -> None:
-    for number in numbers:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as in background jobs of a shell
-            signal.signal(number, leave)
+def _leave_at_once() -> None:
+    for number in (_signal.SIGINT, _signal.SIGTERM):
+        if _signal.getsignal(number) != _signal.SIG_IGN:  # as SIGINT is in background jobs of a shell
+            _signal.signal(number, leave)
 
 
 def _again_if_lost(unraisable: "sys.UnraisableHookArgs") -> None:
     """An interrupt that fell into a destructor has been dropped there: it comes again."""
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        _signal.setitimer(_signal.ITIMER_REAL, 0.01)
 
 
 def _open_missing_streams() -> None:
