@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import (
     BeforeValidator,
@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
-from runtime.settings import DEFAULT_HOME, PROJECT_ROOT, Folder, ProcessSettings, absolute
+from runtime.settings import DEFAULT_HOME, PROJECT_ROOT, Folder, HomeFolder, ProcessSettings, absolute
 
 SQLITE = "sqlite"
 """The REDIS_URL that asks for Feast's SQLite online store instead of Redis."""
@@ -48,6 +48,11 @@ def _has_address(url: str) -> bool:
         return False
 
 
+def _sqlite_url(path: Path) -> str:
+    """SQLAlchemy takes all before a question mark as it stands; a path that holds one has to be a URI itself."""
+    return f"sqlite:///{path}" if "?" not in str(path) else f"sqlite:///file:{quote(str(path))}?uri=true"
+
+
 Location = Annotated[Path | str, BeforeValidator(_location)]
 
 
@@ -56,7 +61,7 @@ class SharedSettings(ProcessSettings):
 
     model_config = SettingsConfigDict(validate_default=True)
 
-    nextclick_home: Folder = DEFAULT_HOME
+    nextclick_home: HomeFolder = DEFAULT_HOME
     """State of this checkout: registry, archive, runs, and the local stack's files."""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """`redis://…`, `rediss://…` (TLS), or the word `sqlite`. May hold a password."""
@@ -71,7 +76,7 @@ class SharedSettings(ProcessSettings):
     redis_key_file: FilePath | None = None
     """The key of our own certificate (PEM, not encrypted)."""
     registry_url: SecretStr = Field(
-        default_factory=lambda data: SecretStr(f"sqlite:///{data['nextclick_home']}/registry.db"),
+        default_factory=lambda data: SecretStr(_sqlite_url(data["nextclick_home"] / "registry.db")),
     )
     """SQLAlchemy URL of Feast's registry. May hold a password."""
     archive_path: Location = Field(default_factory=lambda data: data["nextclick_home"] / "archive")
