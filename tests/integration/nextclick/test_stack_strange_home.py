@@ -15,7 +15,7 @@ from nextclick.stack.addresses import find_addresses
 from nextclick.stack.settings import StackSettings
 from tests.support.planted_ensemble import PlantedEnsemble
 
-STRANGE = "é\\u0041\\ #1 100%25 it's \"$(exit 7)\"; & {x} [b]!? a=b,c:d "
+STRANGE = 'é\\u0041\\ #1 100%25 it\'s "$(exit 7)"; & {x} [b]!? a=b,c:d '
 ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "TRITON_GRPC_URL", "TRITON_HTTP_URL", "MODEL_REPOSITORY")
 
 
