@@ -48,11 +48,6 @@ def _has_address(url: str) -> bool:
         return False
 
 
-def _sqlite_url(path: Path) -> str:
-    """SQLAlchemy takes all before a question mark as it stands; a path that holds one has to be a URI itself."""
-    return f"sqlite:///{path}" if "?" not in str(path) else f"sqlite:///file:{quote(str(path))}?uri=true"
-
-
 Location = Annotated[Path | str, BeforeValidator(_location)]
 
 
@@ -76,7 +71,7 @@ class SharedSettings(ProcessSettings):
     redis_key_file: FilePath | None = None
     """The key of our own certificate (PEM, not encrypted)."""
     registry_url: SecretStr = Field(
-        default_factory=lambda data: SecretStr(_sqlite_url(data["nextclick_home"] / "registry.db")),
+        default_factory=lambda data: SecretStr(f"sqlite:///{quote(str(data['nextclick_home']))}/registry.db"),
     )
     """SQLAlchemy URL of Feast's registry. May hold a password."""
     archive_path: Location = Field(default_factory=lambda data: data["nextclick_home"] / "archive")

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import uuid
-from pathlib import Path
 
 from nextclick.stack.errors import NotReadyError, StackError
 from nextclick.stack.home import link_to, log_path

@@ -18,9 +18,6 @@ def run(
     Example: `nextclick export --json version.json`
     """
     with doing("exporting") as note:
-        if load:
-            version = publish(run_name, note, device, instances)
-        else:
-            version = write_version(run_name, device, instances)
+        version = publish(run_name, note, device, instances) if load else write_version(run_name, device, instances)
     say(f"version {version} is {'served' if load else 'written'}")
     write_json(json_file, {"version": version, "served": load})

@@ -1,4 +1,4 @@
-"""The whole stack in a folder whose name has what properties files, shells, URLs and command lines read as their own."""
+"""The whole stack in a folder whose name has what properties files, shells, URLs and class paths read as theirs."""
 
 import json
 import subprocess
