@@ -1,5 +1,5 @@
-"""Whatever a user can cause ends every verb in one line and an exit status. The verbs come from the command line itself,
-so that a new one is held to it too."""
+"""Whatever a user can cause ends every verb in one line and an exit status. The verbs are those of the command line
+itself, so that a new one is held to it too."""
 
 import os
 import signal
@@ -140,6 +140,7 @@ def test_a_recipe_that_is_none_lists_those_there_are(end: End) -> None:
 def test_a_file_that_is_no_catalogue_is_one_line(
     end: End, content: bytes | None, tmp_path: Path, stack_set: None
 ) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     path = tmp_path / "[bold]items\x1b[31m"
     if content is not None:
         path.write_bytes(content)
@@ -148,11 +149,6 @@ def test_a_file_that_is_no_catalogue_is_one_line(
     assert "Traceback" not in printed
     assert status == 1, printed
     assert len(printed.splitlines()) == 1
-
-
-@pytest.fixture
-def stack_set(end: End, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
 
 
 SCRIPT = [sys.executable, "-m", "nextclick"]

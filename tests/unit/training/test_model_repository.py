@@ -114,7 +114,7 @@ def test_an_export_that_is_overtaken_says_so_and_leaves_the_configuration_of_the
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.export.ensemble.open_repository", Overtaken)
-        with pytest.raises(ExportError, match="version 1 is not served: another export .* wrote version 2"):
+        with pytest.raises(ExportError, match=r"version 1 is not served: another export .* wrote version 2"):
             export(settings)
     found = files_of(url if kind == "url" else f"file://{tmp_path}")
     assert b"versions: 2" in found[f"{ENSEMBLE}/config.pbtxt"]
