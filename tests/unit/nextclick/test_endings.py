@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
-from nextclick.cli import commands, run_verb
+from nextclick.cli import run_verb
 from runtime.program import _status
+from tests.support.command_line import VERBS
 
 ADDRESSES = ("KAFKA_BOOTSTRAP_SERVERS", "REDIS_URL", "TRITON_GRPC_URL", "TRITON_HTTP_URL", "GATEWAY_ADDRESS")
 WITHOUT_A_STACK = {
@@ -31,17 +31,6 @@ WITHOUT_A_STACK = {
 NUMBERS = {"int", "float", "int range", "float range"}
 
 
-def verbs(command: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every verb with its words."""
-    command = command or get_command(commands)
-    below = getattr(command, "commands", {})
-    if path and (not below or command.invoke_without_command):
-        yield path, command
-    for name, verb in below.items():
-        yield from verbs(verb, (*path, name))
-
-
-VERBS = dict(verbs())
 End = Callable[..., tuple[int, str]]
 
 
@@ -138,7 +127,7 @@ def test_a_recipe_that_is_none_lists_those_there_are(end: End) -> None:
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 but not really", b"\xff\xfe\x00", b"no JSON\n"])
 def test_a_file_that_is_no_catalogue_is_one_line(
-    end: End, content: bytes | None, tmp_path: Path, stack_set: None
+    end: End, content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     path = tmp_path / "[bold]items\x1b[31m"

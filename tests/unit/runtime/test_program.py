@@ -134,7 +134,9 @@ def test_what_nobody_foresaw_is_one_line_and_a_log(tmp_path: Path) -> None:
         done = run(broken, NEXTCLICK_HOME=str(home), TMPDIR=str(tmp_path))
         assert done.returncode == 1
         (line,) = done.stderr.splitlines()
-        assert line.startswith(r"error: RuntimeError: [red]broken\x1b[31m\nerror: all is well (this should not happen: ")
+        assert line.startswith(
+            r"error: RuntimeError: [red]broken\x1b[31m\nerror: all is well (this should not happen: "
+        )
         log = Path(line.rpartition("with ")[2].removesuffix(")"))
         assert log.parent == (home / "logs" if home == tmp_path else tmp_path)
         assert "Traceback (most recent call last)" in log.read_text()
@@ -157,7 +159,10 @@ def test_with_logs_in_json_the_traceback_is_a_line_of_them() -> None:
         ("MemoryError()", "there is not enough memory: end other programs, or give it less to do at once"),
         ("OSError(28, 'No space left on device')", "the disk is full: make room, then run it again"),
         ("PermissionError(13, 'Permission denied', '/a\\x1bfile')", r"/a\x1bfile: Permission denied"),
-        ("ModuleNotFoundError('x', name='torch')", "torch is not installed here: run `pip install 'nextclick[training]'`"),
+        (
+            "ModuleNotFoundError('x', name='torch')",
+            "torch is not installed here: run `pip install 'nextclick[training]'`",
+        ),
     ],
 )
 def test_what_the_system_refuses_is_one_line(error: str, expected: str) -> None:
