@@ -28,7 +28,7 @@ class ConsumerGroups:
         ]
 
     def begin_at_end(self) -> None:
-        """Commit the topic's end for the groups, none of which may have members yet."""
+        """Commit the topic's end for the groups. They must not have members yet."""
         give_up = time.monotonic() + COORDINATOR_WITHIN_S
         for group in self._groups:
             while True:

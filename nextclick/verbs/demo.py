@@ -49,7 +49,7 @@ def print_result(result: dict[str, Any]) -> None:
     body = f'{{"session_id": "{session}", "page_size": 5}}'
     say()
     say("The stack keeps running (`nextclick down` ends it). Try:")
-    say(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.v1.Recommender/Recommend")
+    say(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.serving.v1.Recommender/Recommend")
     nextclick = (
         "nextclick" if shutil.which("nextclick") else os.path.relpath(Path(sys.executable).with_name("nextclick"))
     )

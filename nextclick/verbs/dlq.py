@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from feature_repo.errors import Reason
 from nextclick.output import (
     JsonOption,
     print_facts,
@@ -21,7 +22,6 @@ from nextclick.output import (
 )
 from nextclick.progress import progress_bar
 from runtime.errors import NextclickError
-from streaming.errors import Reason
 
 if TYPE_CHECKING:
     from streaming.dead_letters.letters import Letter

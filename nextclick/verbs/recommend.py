@@ -105,11 +105,11 @@ def _find_gateway() -> str:
 
 
 def _print(response: "RecommendResponse") -> None:
-    from serving.proto.recommender_pb2 import DegradedReason
+    from serving.rpc.degraded_reasons import reason_name
 
     print_table(
         ("#", "item", "score"), [(str(item.position), item.item_id, f"{item.score:.3f}") for item in response.items]
     )
     who = f"{response.model_name} version {response.model_version}" if response.model_version else response.model_name
-    degraded = f", degraded: {DegradedReason.Name(response.degraded_reason)}" if response.degraded_reason else ""
+    degraded = f", degraded: {reason_name(response.degraded_reason)}" if response.degraded_reason else ""
     say(f"by {who} from {response.session_length} events{degraded}")

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
 from kafka.coordinator.base import MemberState
 from kafka.errors import (
     CommitFailedError,
@@ -23,6 +22,7 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from streaming.errors import KafkaUnavailableError, TokenError
+from streaming.kafka.batches import Batch
 from streaming.kafka.connection import kafka_options, unavailable
 from streaming.kafka.rebalances import RebalanceNotes, UnreadJoin
 from streaming.kafka.records import unpack_quickly
@@ -52,8 +52,6 @@ _LOOK_SECONDS = 5.0
 
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
-
-Batch = dict[TopicPartition, list[ConsumerRecord]]
 
 KAFKA_AWAY = (KafkaError, TokenError)
 """What asking Kafka for something raises while brokers, or what grants tokens for them, do not answer."""
@@ -119,7 +117,7 @@ def commit(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:
     return True
 
 
-def describe(offsets: dict[TopicPartition, int]) -> str:
+def describe(offsets: Mapping[TopicPartition, int]) -> str:
     """`topic[partition]@offset` for log lines."""
     return ", ".join(
         f"{partition.topic}[{partition.partition}]@{offset}" for partition, offset in sorted(offsets.items())
@@ -142,8 +140,6 @@ class PatientConsumer:
         self._uncommitted: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
         """Where what is handed out goes on, by partition, since it was last assigned."""
-        self.follows: dict[TopicPartition, int] = {}
-        """Of each partition of the last batch, the offset from which on no message was left out before it."""
         self._committed_at = 0.0
         self._looked_at = 0.0
         self._rebalances = RebalanceNotes(self._forget_positions)
@@ -172,34 +168,34 @@ class PatientConsumer:
         """
         self._see_rejoin_through()
         try:
-            batch: Batch = self.kafka.poll(timeout_ms=wait_ms)
+            records = self.kafka.poll(timeout_ms=wait_ms)
         except RetriableError as error:  # of a refresh of metadata; the client has the next try under way
             log.warning("Kafka does not answer: %s", error)
             time.sleep(POLL_MS / 1000)
-            return {}
+            return Batch()
         except KafkaError as error:
             raise KafkaUnavailableError(self._settings.kafka_bootstrap_servers, str(error)) from error
+        batch = Batch(records, {each: self._next.get(each, found[0].offset) for each, found in records.items()})
         if self._retry_at is None:
-            self.follows = {partition: self._next.get(partition, at) for partition, at in first_offsets(batch).items()}
-            self._next |= next_offsets(batch)
+            self._next |= batch.next_offsets
             return batch
-        self._give_back(batch)  # of partitions that were assigned in the meantime
+        self._give_back(batch.starts_at)  # of partitions that were assigned in the meantime
         if time.monotonic() >= self._retry_at:
             self._retry_at = None
             self.kafka.resume(*self.kafka.paused())
-        return {}
+        return Batch()
 
     def take_revoked(self) -> set[TopicPartition]:
         """Partitions revoked since the last call, even if they were assigned again in between."""
         return self._rebalances.take_revoked()
 
-    def retry_later(self, batch: Batch, error: Exception) -> None:
-        """Have the batch come again, and nothing else before; an empty one if what failed is a commit."""
-        place = describe(first_offsets(batch) or self._uncommitted)
-        what = "written" if batch else "committed"
+    def retry_later(self, starts_at: Mapping[TopicPartition, int], error: Exception) -> None:
+        """Have messages come again from these offsets on, and nothing else before; none if what failed is a commit."""
+        place = describe(starts_at or self._uncommitted)
+        what = "written" if starts_at else "committed"
         log.error("%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
-        self._give_back(batch)
-        self._given_back.update(batch or self._uncommitted)
+        self._give_back(starts_at)
+        self._given_back.update(starts_at or self._uncommitted)
         self._retry_at = time.monotonic() + self._delay
         self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)
 
@@ -211,11 +207,11 @@ class PatientConsumer:
         places = {each: self._next.get(each, position(self.kafka, each)) for each in self.kafka.assignment()}
         return {partition: at for partition, at in places.items() if at is not None}
 
-    def go_back(self, batch: Batch, positions: Mapping[int, int]) -> None:
-        """Have the batch come again, and before it, of partitions of these numbers, all from these offsets on."""
+    def go_back(self, starts_at: Mapping[TopicPartition, int], positions: Mapping[int, int]) -> None:
+        """Have messages come again from these offsets on, and of partitions of these numbers, from these positions."""
         assigned = self.kafka.assignment()
         behind = {each: positions[each.partition] for each in assigned if each.partition in positions}
-        self._seek(first_offsets(batch) | behind)
+        self._seek({**starts_at, **behind})
         with suppress(*KAFKA_AWAY):
             self._tell(behind)
 
@@ -272,8 +268,8 @@ class PatientConsumer:
         self._next.clear()
         self.kafka._subscription.assign_from_subscribed([])
 
-    def _give_back(self, batch: Batch) -> None:
-        self._seek(first_offsets(batch))
+    def _give_back(self, starts_at: Mapping[TopicPartition, int]) -> None:
+        self._seek(starts_at)
         self.kafka.pause(*self.kafka.assignment())
 
     def _seek(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -297,13 +293,3 @@ def position(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
     with suppress(KafkaError):
         return consumer.position(partition, timeout_ms=0)
     return None
-
-
-def first_offsets(batch: Batch) -> dict[TopicPartition, int]:
-    """Where each partition's records begin."""
-    return {partition: records[0].offset for partition, records in batch.items()}
-
-
-def next_offsets(batch: Batch) -> dict[TopicPartition, int]:
-    """What to commit once the records are written."""
-    return {partition: records[-1].offset + 1 for partition, records in batch.items()}

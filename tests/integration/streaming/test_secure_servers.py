@@ -20,14 +20,15 @@ from prometheus_client import CollectorRegistry
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply, open_feature_store
-from feature_repo.online.store import OnlineStoreReader, OnlineStoreWriter, Status
+from feature_repo.online.store import OnlineStoreReader, Status
 from feature_repo.redis_connection import redis_options
 from feature_repo.schema import Event, EventType
 from feature_repo.session import fold
 from feature_repo.settings import SharedSettings
 from streaming.events.parser import event_to_json
+from streaming.kafka.batches import Batch
 from streaming.kafka.connection import kafka_options, unavailable
-from streaming.kafka.consumer import Batch, PatientConsumer, next_offsets, open_consumer
+from streaming.kafka.consumer import PatientConsumer, open_consumer
 from streaming.kafka.topics import ensure_topics
 from streaming.kafka_settings import KafkaSettings
 from streaming.sessions.consumer import run_consumer
@@ -48,6 +49,7 @@ from tests.support.secure_servers import (
     running_redis,
 )
 from tests.support.stage_thread import running, wait_until
+from tests.support.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -171,11 +173,11 @@ def test_a_member_outlasts_an_absence_of_those_who_grant_tokens(
         kafka_oauth_client_secret=CLIENT_SECRET,
     )
     ensure_topics(settings)
-    found: Batch = {}
+    found: dict[TopicPartition, int] = {}
     with closing(PatientConsumer(settings, settings.consumer_group, [settings.events_topic])) as member:
 
         def reads_on() -> bool:
-            found.update(member.poll())
+            found.update(member.poll().next_offsets)
             return bool(found)
 
         wait_until("partitions", lambda: bool(member.poll() or member.kafka.assignment()))
@@ -188,7 +190,7 @@ def test_a_member_outlasts_an_absence_of_those_who_grant_tokens(
         assert not reads_on()
         brief_tokens.is_away = False
         wait_until("the message", reads_on)
-        wait_until("a commit", lambda: member.commit(next_offsets(found)))
+        wait_until("a commit", lambda: member.commit(found))
 
 
 def _cut_connections(kafka: SecureKafka) -> None:
@@ -264,7 +266,7 @@ def test_lag_is_what_waits_in_messages_and_in_seconds(kafka: SecureKafka, certif
 
         send(5)
         consumer.assign([partition])
-        batch = consumer.poll(20_000)
+        batch = Batch(consumer.poll(20_000))
         messages, seconds = lag()
         assert messages == 3
         assert seconds is not None
@@ -300,7 +302,7 @@ def view_of(item_id: str) -> Event:
 
 async def test_sessions_go_through_tls_as_a_user(redis_settings: SharedSettings) -> None:
     event = view_of("item 1")
-    OnlineStoreWriter(redis_settings).write_sessions([fold(None, [event])])
+    StoredRows(redis_settings).write_sessions([fold(None, [event])])
     reader = OnlineStoreReader(redis_settings)
     stored = await reader.read_session(event.session_id)
     await reader.close()
@@ -338,7 +340,7 @@ def test_redis_says_why_it_keeps_us_out(redis_settings: SharedSettings, changes:
         **{name: getattr(redis_settings, name) for name in redis_settings.model_fields_set} | changes
     )
     with pytest.raises(OnlineStoreError, match=expected) as raised:
-        OnlineStoreWriter(settings).write_sessions([fold(None, [view_of("item 1")])])
+        StoredRows(settings).write_sessions([fold(None, [view_of("item 1")])])
     assert not [secret for secret in (*SECRETS, "not-this-one") if secret in str(raised.value)]
 
 
