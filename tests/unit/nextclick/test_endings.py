@@ -98,6 +98,7 @@ def test_wrong_usage_is_one_line(end: End, verb: tuple[str, ...], tmp_path: Path
 def test_a_home_that_is_a_file_is_one_line(
     end: End, verb: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("GATEWAY_ADDRESS")  # so that it is looked for in the home
     (tmp_path / "home").write_text("a file")
     assert_one_line(end(*verb, *needed(VERBS[verb])), 1, "NEXTCLICK_HOME", "is no folder")
     for name, word in (("a\nb", r"a\\nb"), ("~nobody-at-all/x", "home directory"), ("\udcff", "UTF-8")):
