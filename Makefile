@@ -47,6 +47,7 @@ lint: $(INSTALLED) ## ruff, mypy, import-linter, deptry, generated files are fre
 	$(BIN)/deptry tests --exclude .venv --ignore DEP002,DEP004
 	$(BIN)/python -m training.export.readme_table --check
 	$(BIN)/python helm/readme.py --check
+	$(BIN)/python -m nextclick.reference --check
 	$(MAKE) --no-print-directory check-proto
 
 format: $(INSTALLED) ## format and fix what can be fixed
@@ -58,6 +59,7 @@ generate: $(INSTALLED) ## write the generated files anew
 	$(PROTOC) --grpc_python_out=. $(SERVICES)
 	$(BIN)/python -m training.export.readme_table --write
 	$(BIN)/python helm/readme.py --write
+	$(BIN)/python -m nextclick.reference --write
 
 .PHONY: check-proto
 check-proto: $(INSTALLED)

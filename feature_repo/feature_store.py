@@ -1,8 +1,11 @@
 """Opens Feast with our settings and keeps its registry up to date with `definitions.py`."""
 
+import ctypes
 import hashlib
 import json
 import logging
+import os
+import signal
 import string
 import sys
 import time
@@ -11,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from feature_repo.errors import RegistryError
 from feature_repo.redis_connection import feast_connection_string
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
@@ -25,6 +29,7 @@ log = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent
 _DEFINING_FILES = ("schema.py", "views.py", "definitions.py")
 _APPLY_ATTEMPTS = 5
+_PR_SET_PDEATHSIG = 1
 
 
 def feast_environment(settings: SharedSettings) -> dict[str, str]:
@@ -62,17 +67,25 @@ def apply(settings: SharedSettings, store: "FeatureStore | None" = None) -> bool
     """Bring the registry up to date with `definitions.py`; True if anything had to be done.
 
     What is up to date costs one query and no import of Feast. Processes that start together may race: all but one
-    see its result.
+    see its result. Raises RegistryError when the registry cannot be used.
     """
-    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
 
     settings.nextclick_home.mkdir(parents=True, exist_ok=True)
     for attempt in range(1, _APPLY_ATTEMPTS + 1):
         try:
             return _apply_once(settings, store)
-        except sqlalchemy.exc.SQLAlchemyError:
+        except ModuleNotFoundError as error:
+            raise RegistryError(
+                f"{error.name} is not installed here: REGISTRY_URL names a database that needs it"
+            ) from error
+        except SQLAlchemyError as error:
             if attempt == _APPLY_ATTEMPTS:
-                raise
+                # Its text may repeat the URL with the password in it: the kind of error has to do.
+                raise RegistryError(
+                    f"the registry at REGISTRY_URL cannot be used ({type(error).__name__}): "
+                    "is its database up, and does it let this user in?"
+                ) from error
             log.debug("registry busy, attempt %d", attempt, exc_info=True)
             time.sleep(0.3 * attempt)
     raise AssertionError("unreachable")
@@ -104,8 +117,21 @@ def _apply_once(settings: SharedSettings, store: "FeatureStore | None") -> bool:
 
 def _apply_in_child(settings: SharedSettings) -> None:
     """Feast and what it imports hold 600 MB, which a consumer should not carry for the rest of its life."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as child:
-        child.submit(_open_and_apply, settings).result()
+    with ProcessPoolExecutor(1, get_context("spawn"), _end_with_parent, (os.getpid(),)) as child:
+        # A terminal sends its interrupt to the child, too, which would print a traceback: the parent decides.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            applied = child.submit(_open_and_apply, settings)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        applied.result()
+
+
+def _end_with_parent(parent: int) -> None:
+    """Have the kernel kill this process once its parent is gone, for which a worker of a pool waits in vain."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _open_and_apply(settings: SharedSettings) -> None:

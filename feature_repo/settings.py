@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_settings import SettingsConfigDict
 
-from runtime.settings import PROJECT_ROOT, Folder, ProcessSettings, absolute
+from runtime.settings import DEFAULT_HOME, PROJECT_ROOT, Folder, HomeFolder, ProcessSettings, absolute
 
 
 def archive_location(value: Path | str, name: str = "ARCHIVE_PATH") -> Path | str:
@@ -62,7 +62,7 @@ class SharedSettings(ProcessSettings):
 
     model_config = SettingsConfigDict(validate_default=True)
 
-    nextclick_home: Folder = PROJECT_ROOT / ".nextclick"
+    nextclick_home: HomeFolder = DEFAULT_HOME
     """State of this checkout: registry, archive, runs, and the local stack's files."""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """The online store, any server that speaks Redis' protocol: `redis://…`, or `rediss://…` (TLS). May hold a

@@ -1,18 +1,14 @@
-"""The one console script, `nextclick`: registers the verbs and turns errors into one line and an exit code.
+"""The verbs of the command line, in the order in which they are used.
 
 Exit codes: 0 done, 1 an error that was explained, 2 wrong usage, 130 interrupted.
 """
 
-import os
-import sys
+from typing import Any
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
-from rich.markup import escape
+from typer.main import get_command
 
-from nextclick.extras import extra_of
-from nextclick.interrupts import interrupt_between_tasks
+from nextclick.interrupts import interrupt_when_safe
 from nextclick.verbs import (
     archive,
     backfill,
@@ -32,9 +28,8 @@ from nextclick.verbs import (
     train,
     up,
 )
-from runtime.errors import NextclickError
+from runtime.exit_status import explain
 from runtime.logs import LogSettings, set_up_logs
-from runtime.settings import settings_problem
 
 commands = typer.Typer(
     help="Turn a live click stream into ordered recommendations.",
@@ -62,28 +57,24 @@ def configure(
     set_up_logs(LogSettings(), runs_long=context.invoked_subcommand in SERVERS, verbose=verbose)
 
 
-def explain(message: str) -> None:
-    """Print an error on standard error, on as many lines as it has."""
-    Console(stderr=True).print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-
-
-def app() -> None:
-    """Run the command line."""
-    # Before torch is imported: its threads, when idle, must not spin against the servers on the same cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    interrupt_between_tasks()
+def run_verb() -> int:
+    """Run what the arguments of this process ask for; its exit status. Raises what the verb raises."""
+    command = get_command(commands)
+    interrupt_when_safe()
     try:
-        commands()
-    except NextclickError as error:
-        explain(str(error))
-        sys.exit(1)
-    except ValidationError as error:
-        explain(settings_problem(error))
-        sys.exit(1)
-    except ModuleNotFoundError as error:
-        if (extra := extra_of(error)) is None:
+        return command.main(prog_name="nextclick", standalone_mode=False) or 0
+    except typer.Abort:
+        explain("aborted: nothing was changed")
+        return 1
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # the base of Typer's errors of usage has no public name
             raise
-        explain(f"{error.name} is not installed here: run `pip install 'nextclick[{extra}]'`")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        return _wrong_usage(error)
+
+
+def _wrong_usage(error: Any) -> int:
+    """One line, where Typer would draw a box; asking for nothing at all has printed the help already."""
+    if message := " ".join(error.format_message().split()):
+        context = getattr(error, "ctx", None)
+        explain(f"{message.rstrip('.')} (see `{context.command_path if context else 'nextclick'} --help`)")
+    return int(error.exit_code)

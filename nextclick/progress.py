@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import (
     BarColumn,
@@ -12,11 +12,16 @@ from rich.progress import (
     Progress,
     SpinnerColumn,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
 )
 
 from nextclick.output import console
+from runtime.printable import printable
+
+if TYPE_CHECKING:
+    from training.train import EpochReport
 
 Advance = Callable[..., None]
 """Gets what is done, how much there is, and perhaps a note of a few words."""
@@ -27,17 +32,17 @@ def progress_bar(title: str) -> Iterator[Advance]:
     """Shown on a terminal while the block runs; nothing stays of it."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        _words("description"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
+        _words("fields[note]"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(title, total=None, note="")
+        task = bars.add_task(printable(title), total=None, note="")
 
         def advance(done: int, total: int, note: str = "") -> None:
-            bars.update(task, completed=done, total=total, note=note)
+            bars.update(task, completed=done, total=total, note=printable(note))
 
         yield advance
 
@@ -60,11 +65,11 @@ class StepBars(Steps):
 
     def __init__(self) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            _words("description"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[note]}"),
+            _words("fields[note]", "dim"),
             console=console,
             disable=not console.is_terminal,
         )
@@ -84,10 +89,11 @@ class StepBars(Steps):
 
     def begin(self, title: str, total: int | None = None) -> None:
         self._finish()
+        title = printable(title)
         self._task = self._progress.add_task(title, total=total, note="")
         if self._progress.disable:
             seconds = f"{time.monotonic() - self._began:6.1f} s"
-            console.print(f"{seconds}  {title}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"{seconds}  {title}", soft_wrap=True)
 
     def advance(self, completed: int) -> None:
         if self._task is not None:
@@ -95,7 +101,7 @@ class StepBars(Steps):
 
     def note(self, text: str) -> None:
         if self._task is not None:
-            self._progress.update(self._task, note=text)
+            self._progress.update(self._task, note=printable(text))
 
     def _finish(self) -> None:
         if self._task is None:
@@ -104,3 +110,34 @@ class StepBars(Steps):
         done = task.completed or 1
         self._progress.update(self._task, total=done, completed=done, refresh=True)
         self._progress.stop_task(self._task)
+
+
+class EpochBar:
+    """A progress bar over epochs with the loss and the validation figure beside it."""
+
+    def __init__(self, shown: bool = True) -> None:
+        columns = (
+            _words("description"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            _words("fields[note]"),
+        )
+        self._progress = Progress(*columns, console=console, disable=not shown)
+        self._task = self._progress.add_task("training", total=None, note="preparing data")
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, report: "EpochReport") -> None:
+        """Show a finished epoch."""
+        note = f"loss {report.loss:.3f}  validation NDCG@10 {report.validation.ndcg_at_10:.4f}"
+        self._progress.update(self._task, completed=report.epoch, total=report.max_epochs, note=note)
+
+
+def _words(field: str, style: str = "none") -> TextColumn:
+    return TextColumn(f"{{task.{field}}}", style=style, markup=False)

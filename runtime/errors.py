@@ -11,7 +11,14 @@ NextclickError
 
 
 class NextclickError(Exception):
-    """Its text is one clear sentence that says what to do; the command line prints it without a traceback."""
+    """Its text is one clear sentence that says what to do; the command line prints it without a traceback.
+
+    `detail` is printed below it, on lines of its own: what another program has said.
+    """
+
+    def __init__(self, message: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.detail = detail
 
 
 class SecretFileError(NextclickError):

@@ -1,5 +1,6 @@
 """Log lines on standard error, as text or as JSON: the same for consumer, archive, gateway and the other verbs."""
 
+import json
 import logging
 import sys
 from datetime import UTC, datetime
@@ -8,6 +9,8 @@ from typing import Any, Literal
 
 import orjson
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.printable import printable, printable_lines
 
 OURS = ("nextclick", "runtime", "feature_repo", "streaming", "training", "serving")
 
@@ -32,7 +35,7 @@ def set_up_logs(settings: LogSettings, *, runs_long: bool = True, verbose: bool 
     """Once a process, before anything is logged. `verbose` is DEBUG, whatever LOG_LEVEL says."""
     usual = settings.log_level or ("INFO" if runs_long else "WARNING")
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonFormatter() if settings.log_format == "json" else TextFormatter(_TEXT))
     level = logging.DEBUG if verbose else logging.getLevelNamesMapping()[usual]
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING))
     for name in OURS:
@@ -41,6 +44,14 @@ def set_up_logs(settings: LogSettings, *, runs_long: bool = True, verbose: bool 
     if settings.log_format == "json":
         logging.captureWarnings(True)
         sys.excepthook = _log_uncaught
+
+
+def log_as_json(error: BaseException) -> bool:
+    """Whether logs are JSON; then this error, which ends the process, has become a line of them."""
+    if sys.excepthook is not _log_uncaught:
+        return False
+    _log_uncaught(type(error), error, error.__traceback__)
+    return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -57,7 +68,25 @@ class JsonFormatter(logging.Formatter):
         fields |= {name: value for name, value in vars(record).items() if name not in _USUAL_FIELDS}
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        line = orjson.dumps(fields, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        return line if line.isprintable() else "".join(map(_json_character, line))
+
+
+class TextFormatter(logging.Formatter):
+    """A line a record, and a traceback below it; data in them is shown, and never acted on by a terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line; a message of several lines is one."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback, on its lines."""
+        return printable_lines(super().formatException(ei))
+
+
+def _json_character(character: str) -> str:
+    """What JSON leaves as it is and a terminal would act on, as JSON can write it too."""
+    return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
 def _quieten_kafka(runs_long: bool, verbose: bool) -> None:

@@ -1,23 +1,26 @@
 """`python -m streaming consumer`, `catalogue` or `archive`, as containers start them."""
 
-import argparse
-import sys
-
-from runtime.exit_status import exit_status
-from runtime.logs import set_up_logs
-from streaming.settings import StreamingSettings
+from runtime.program import run
 
 
-def main() -> int:
-    """Exit status: 0 after a stop by signal, 1 with one line on stderr if the start failed."""
+def main() -> None:
+    """Run the part until it is told to stop. Raises what it raises when it cannot start."""
+    import argparse
+    import sys
+
+    from runtime.printable import printable
+
     parser = argparse.ArgumentParser(prog="python -m streaming", description=__doc__)
     parser.add_argument("part", choices=["consumer", "catalogue", "archive"])
     parser.add_argument("--verbose", action="store_true", help="one line a batch")
-    arguments = parser.parse_args()
-    return exit_status(lambda: _start(arguments.part, arguments.verbose))
+    arguments = parser.parse_args([printable(argument) for argument in sys.argv[1:]])
+    _start(arguments.part, arguments.verbose)
 
 
 def _start(part: str, verbose: bool) -> None:
+    from runtime.logs import set_up_logs
+    from streaming.settings import StreamingSettings
+
     settings = StreamingSettings()
     set_up_logs(settings, verbose=verbose)
     if part == "consumer":
@@ -35,4 +38,4 @@ def _start(part: str, verbose: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from training.errors import RecipeError
+
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
@@ -118,7 +120,7 @@ RECIPES: dict[str, TrainingConfig] = {
 
 
 def recipe(name: str) -> TrainingConfig:
-    """The recipe of that name; ValueError lists the names there are."""
+    """The recipe of that name; RecipeError lists the names there are."""
     if name not in RECIPES:
-        raise ValueError(f"no recipe {name!r}; there are {', '.join(sorted(RECIPES))}")
+        raise RecipeError(f"there is no recipe {name!r}: choose one of {', '.join(sorted(RECIPES))}")
     return RECIPES[name]

@@ -1,6 +1,7 @@
 """Errors of the training stage; each text says what to do.
 
 TrainingError
+├── RecipeError    there is no recipe of that name
 ├── DataError      the archive or the catalogue cannot be trained on
 ├── RunError       a run folder is missing, unfinished or of another configuration
 ├── TeamError      processes that train together did not meet, or lost one
@@ -13,6 +14,10 @@ from runtime.errors import NextclickError
 
 class TrainingError(NextclickError):
     """Root of what training raises."""
+
+
+class RecipeError(TrainingError):
+    """There is no recipe of that name."""
 
 
 class DataError(TrainingError):

@@ -11,7 +11,10 @@ from feature_repo.settings import SharedSettings
 @contextmanager
 def definitions_applied() -> Iterator[None]:
     """Apply `feature_repo/definitions.py` beside the block; at its end that is done, or its error is raised."""
-    with ThreadPoolExecutor(1, "definitions") as background:
+    background = ThreadPoolExecutor(1, "definitions")
+    try:
         applied = background.submit(apply, SharedSettings())
         yield
         applied.result()
+    finally:
+        background.shutdown(wait=False)  # an error or an interrupt of the block does not wait for it

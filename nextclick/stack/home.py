@@ -22,6 +22,12 @@ def log_path(home: Path, name: str) -> Path:
     return home / "logs" / f"{name}.log"
 
 
+def link_to(link: Path, target: Path) -> None:
+    """Have `link` lead to `target`, so that a program which runs beside it needs no path of the user's choice."""
+    link.unlink(missing_ok=True)
+    link.symlink_to(target)
+
+
 @contextmanager
 def socket_address(home: Path) -> Iterator[str]:
     """Address of the supervisor's socket, short however deep `home` lies: a Unix socket's path ends at 107 bytes."""

@@ -1,14 +1,14 @@
 """Apache Kafka: one KRaft node on loopback, broker and controller in one process."""
 
 import base64
+import os
 import shutil
 import socket
 import subprocess
 import uuid
-from pathlib import Path
 
 from nextclick.stack.errors import NotReadyError, StackError
-from nextclick.stack.home import log_path
+from nextclick.stack.home import link_to, log_path
 from nextclick.stack.kafka_install import find_java, install_jars
 from nextclick.stack.parts import Report
 from nextclick.stack.ports import HOST, choose_ports
@@ -17,6 +17,9 @@ from nextclick.stack.services import SERVERS_TIER, ServiceSpec
 from nextclick.stack.settings import StackSettings
 
 _FORMAT_SECONDS = 60
+# It runs in its folder and is given names only: paths would need escapes in properties, a URL and a class path.
+_PROPERTIES_FILE = "server.properties"
+_LOG4J_FILE = "log4j2.properties"
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -74,15 +77,16 @@ class Kafka:
         """Writes server.properties and formats the storage if there is none yet."""
         ports = choose_ports(self._folder / "ports.json", ["broker", "controller"])
         java = self._java()
-        self._write_configuration(ports, self._folder / "data")
+        self._write_configuration(ports, "data")
         if not (self._folder / "data" / "meta.properties").is_file():
             self._format(java, ports)
         address = f"{HOST}:{ports['broker']}"
         return ServiceSpec(
             name=self.name,
-            argv=(*java, "kafka.Kafka", str(self._folder / "server.properties")),
+            argv=(*java, "kafka.Kafka", _PROPERTIES_FILE),
             cwd=self._folder,
             log=self._log,
+            env=_environment(),
             address=address,
             variables={self.variable: address},
             tier=SERVERS_TIER,
@@ -116,20 +120,20 @@ class Kafka:
 
     def _java(self) -> list[str]:
         jars = install_jars(self._tools, lambda _: None)
-        log4j = self._folder / "log4j2.properties"
+        link_to(self._folder / "jars", jars)
         flags = ["-Xms256m", "-Xmx512m", "-XX:+ExitOnOutOfMemoryError", "-Djava.awt.headless=true"]
-        return [find_java(), *flags, f"-Dlog4j2.configurationFile={log4j.as_uri()}", "-cp", f"{jars}/*"]
+        return [find_java(), *flags, f"-Dlog4j2.configurationFile={_LOG4J_FILE}", "-cp", "jars/*"]
 
-    def _write_configuration(self, ports: dict[str, int], data: Path) -> None:
-        (self._folder / "log4j2.properties").write_text(_LOG4J)
+    def _write_configuration(self, ports: dict[str, int], data: str) -> None:
+        (self._folder / _LOG4J_FILE).write_text(_LOG4J)
         properties = _PROPERTIES.format(host=HOST, data=data, **ports)
-        (self._folder / "server.properties").write_text(properties)
+        (self._folder / _PROPERTIES_FILE).write_text(properties)
 
     def _format(self, java: list[str], ports: dict[str, int]) -> None:
         """Formats a folder of another name first, so that half a format is never taken for storage."""
         unfinished = self._folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        self._write_configuration(ports, unfinished)
+        self._write_configuration(ports, unfinished.name)
         argv = [
             *java,
             "kafka.tools.StorageTool",
@@ -137,10 +141,12 @@ class Kafka:
             "-t",
             _cluster_id(),
             "-c",
-            str(self._folder / "server.properties"),
+            _PROPERTIES_FILE,
         ]
         result = subprocess.run(
             argv,
+            cwd=self._folder,
+            env=_environment(),
             preexec_fn=tie_to_this_process(),
             capture_output=True,
             text=True,
@@ -148,9 +154,14 @@ class Kafka:
             check=False,
         )
         if result.returncode != 0:
-            raise StackError(f"Kafka's storage could not be formatted:\n{result.stdout}{result.stderr}")
+            raise StackError("Kafka's storage could not be formatted:", result.stdout + result.stderr)
         unfinished.rename(self._folder / "data")
-        self._write_configuration(ports, self._folder / "data")
+        self._write_configuration(ports, "data")
+
+
+def _environment() -> dict[str, str]:
+    """Java takes the folder that it runs in for ASCII under some locales."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def _cluster_id() -> str:

@@ -48,4 +48,4 @@ def _failure(name: str, service: dict[str, Any] | None, what: str) -> StackError
     code = "" if service["exit_code"] is None else f" (exit status {service['exit_code']})"
     path = Path(service["log"])
     tail = "\n".join(path.read_text(errors="replace").splitlines()[-_LOG_LINES:]) if path.is_file() else ""
-    return StackError(f"{name} {what}{code}. The end of {path}:\n{tail or '(empty)'}")
+    return StackError(f"{name} {what}{code}. The end of {path}:", tail or "(empty)")

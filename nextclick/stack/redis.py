@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 from pydantic import SecretStr
 
@@ -38,7 +37,7 @@ class Redis:
         url = f"redis://{HOST}:{port}/0"
         return ServiceSpec(
             name=self.name,
-            argv=(*_arguments(_executable(), port, folder),),
+            argv=_arguments(_executable(), port),
             cwd=folder,
             log=log_path(self._home, self.name),
             # Redis refuses to start under a locale that the machine does not have.
@@ -76,6 +75,6 @@ def _executable() -> str:
     return str(bundled)
 
 
-def _arguments(executable: str, port: int, folder: Path) -> list[str]:
-    options = {"port": str(port), "bind": HOST, "dir": str(folder), "appendonly": "yes", "save": "", "daemonize": "no"}
-    return [executable, *(word for name, value in options.items() for word in (f"--{name}", value))]
+def _arguments(executable: str, port: int) -> tuple[str, ...]:
+    options = {"port": str(port), "bind": HOST, "dir": ".", "appendonly": "yes", "save": "", "daemonize": "no"}
+    return (executable, *(word for name, value in options.items() for word in (f"--{name}", value)))

@@ -1,9 +1,21 @@
 """Where the stack's parts are, or are to be put."""
 
-from pydantic import Field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from feature_repo.settings import SharedSettings
-from runtime.settings import Folder
+from runtime.settings import absolute
+
+
+def _no_separator(path: Path) -> Path:
+    if set(str(path)) & {":", ";"}:
+        raise ValueError(f"NEXTCLICK_TOOLS must have neither : nor ; in it, which separate folders of a PATH: {path}")
+    return path
+
+
+ToolsFolder = Annotated[Path, AfterValidator(absolute), AfterValidator(_no_separator)]
 
 
 class StackSettings(SharedSettings):
@@ -12,7 +24,7 @@ class StackSettings(SharedSettings):
     kafka_bootstrap_servers: str | None = None
     triton_grpc_url: str | None = None
     triton_http_url: str | None = None
-    nextclick_tools: Folder = Field(default_factory=lambda data: data["nextclick_home"] / "tools")
+    nextclick_tools: ToolsFolder = Field(default_factory=lambda data: data["nextclick_home"] / "tools")
     """What `nextclick up` installs: Kafka's jars, Triton's environment. Homes may share it."""
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from feature_repo.schema import ENSEMBLE
 from nextclick.stack.errors import NotReadyError
-from nextclick.stack.home import log_path
+from nextclick.stack.home import link_to, log_path
 from nextclick.stack.parts import Report
 from nextclick.stack.ports import HOST, choose_ports
 from nextclick.stack.services import SERVERS_TIER, ServiceSpec
@@ -16,6 +16,8 @@ from nextclick.stack.settings import StackSettings
 from nextclick.stack.triton_install import TritonFiles, install_triton
 
 _BACKEND = Path(__file__).with_name("onnxruntime_backend") / "model.py"
+_REPOSITORY = "repository"
+_BACKENDS = "backends"
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 
 
@@ -42,6 +44,7 @@ class Triton:
         ports = choose_ports(self._folder / "ports.json", ["grpc", "http", "metrics"])
         self._lay_out_backends(files)
         self._repository.mkdir(parents=True, exist_ok=True)
+        link_to(self._folder / _REPOSITORY, self._repository)
         remove_shared_memory(self._home)
         address = f"{HOST}:{ports['grpc']}"
         variables = {self.variable: address, "TRITON_HTTP_URL": f"{HOST}:{ports['http']}"}
@@ -86,19 +89,19 @@ class Triton:
             client.close()
 
     def _lay_out_backends(self, files: TritonFiles) -> None:
-        backends = self._folder / "backends"
+        backends = self._folder / _BACKENDS
         (backends / "onnxruntime").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(_BACKEND, backends / "onnxruntime" / "model.py")
-        (backends / "python").unlink(missing_ok=True)
-        (backends / "python").symlink_to(files.python_backend)
+        link_to(backends / "python", files.python_backend)
 
     def _arguments(self, ports: dict[str, int]) -> list[str]:
         return [
-            f"--model-repository={self._repository}",
+            # Names only, beside which it runs: it starts its stub by a shell, which would read a path as code.
+            f"--model-repository={_REPOSITORY}",
             "--model-control-mode=explicit",
             # The configurations are generated complete; completing them would start every model once more.
             "--disable-auto-complete-config",
-            f"--backend-directory={self._folder / 'backends'}",
+            f"--backend-directory={_BACKENDS}",
             f"--backend-config=python,shm-region-prefix-name={_prefix(self._home)}",
             f"--backend-config=onnxruntime,shm-region-prefix-name={_prefix(self._home)}",
             *(f"--{name}-address={HOST}" for name in ports),

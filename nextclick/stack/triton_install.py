@@ -127,4 +127,4 @@ def _run(argv: Sequence[str]) -> None:
     )
     if result.returncode != 0:
         output = (result.stdout + result.stderr).strip()[-3000:]
-        raise StackError(f"Triton's environment could not be built ({Path(argv[0]).name} failed):\n{output}")
+        raise StackError(f"Triton's environment could not be built ({Path(argv[0]).name} failed):", output)

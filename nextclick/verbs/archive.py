@@ -10,9 +10,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.table import Table
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, print_table, say, write_json
 from nextclick.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -113,13 +112,14 @@ def _plain(of_date: "Compacted") -> dict[str, Any]:
 
 def _print(dates: "list[Compacted]", dry_run: bool) -> None:
     if not dates:
-        console.print("nothing to merge")
+        say("nothing to merge")
         return
     columns = ["date", "files before", "files after", "MiB before"]
-    table = Table(*columns, *([] if dry_run else ["MiB after", "rows merged"]), box=None, pad_edge=False)
+    columns += [] if dry_run else ["MiB after", "rows merged"]
+    rows = []
     for of_date in dates:
         row = [str(of_date.event_date), str(of_date.files_before), str(of_date.files_after)]
         row.append(f"{of_date.bytes_before / _MIB:.2f}")
         done = [f"{of_date.bytes_after / _MIB:.2f}", str(of_date.rows)]
-        table.add_row(*row, *([] if dry_run else done))
-    console.print(table)
+        rows.append([*row, *([] if dry_run else done)])
+    print_table(columns, rows)

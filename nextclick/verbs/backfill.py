@@ -5,9 +5,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import typer
-from rich.table import Table
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, print_table, say, write_json
 from nextclick.progress import progress_bar
 from runtime.errors import NextclickError
 
@@ -50,14 +49,11 @@ def run(
     seconds = time.monotonic() - started
     rate = result.folded / seconds
     write_json(json_file, {**asdict(result), "seconds": seconds, "events_per_s": rate})
-    table = Table("partitions", "new", "known", "erased", "seconds", "events/s", box=None, pad_edge=False)
     counts = (result.partitions, result.new, result.repeated, result.erased)
-    table.add_row(*(f"{count:,}" for count in counts), f"{seconds:.1f}", f"{rate:,.0f}")
-    console.print(table)
+    row = (*(f"{count:,}" for count in counts), f"{seconds:.1f}", f"{rate:,.0f}")
+    print_table(("partitions", "new", "known", "erased", "seconds", "events/s"), [row])
     if result.foreign_files:
-        console.print(
-            f"{result.foreign_files} files were not written by `nextclick archive`: left out", highlight=False
-        )
+        say(f"{result.foreign_files} files were not written by `nextclick archive`: left out")
 
 
 def _milliseconds(text: str | None, option: str) -> int | None:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, print_table, say, shown, write_json
 from nextclick.progress import StepBars
 from runtime.errors import NextclickError
 
@@ -103,11 +102,10 @@ def _words(command: str) -> tuple[str, ...]:
 
 def print_result(result: dict[str, Any]) -> None:
     """Print the table, and what it was measured on."""
-    table = Table("figure", "value", "floor", "required", "met")
-    for figure in result["figures"]:
-        met = {True: "[green]yes[/]", False: "[red]no[/]", None: "–"}[figure["met"]]
-        table.add_row(figure["name"], figure["value"], figure["floor"], figure["required"], met)
-    console.print(table)
+    met = {True: shown("yes", "green"), False: shown("no", "red"), None: shown("–")}
+    columns = ("name", "value", "floor", "required")
+    rows = [[*(figure[name] for name in columns), met[figure["met"]]] for figure in result["figures"]]
+    print_table(("figure", "value", "floor", "required", "met"), rows, boxed=True)
     machine, settings, spreads = result["machine"], result["settings"], result["spreads"]
     cpu = " / ".join(f"{spreads[name]['median']:.0f}" for name in ("cpu_us_per_event", "cpu_us_per_event_all_views"))
     lines: tuple[str, ...] = (
@@ -119,7 +117,7 @@ def print_result(result: dict[str, Any]) -> None:
     if launcher := settings["launcher"]:
         lines = (*lines, f"Each consumer was started by: {shlex.join(launcher)}")
     for line in lines:
-        console.print(line, highlight=False, markup=False)
+        say(line)
 
 
 def missed_ratios(result: dict[str, Any]) -> list[str]:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.table import Table
 
 from nextclick.demo.pipeline import Options, run_demo
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, print_table, say, write_json
 from nextclick.progress import StepBars
 
 
@@ -31,6 +30,9 @@ def run(
 
     Example: `nextclick demo --json demo.json`
     """
+    from training.config import recipe as find_recipe
+
+    find_recipe(recipe)  # better known before minutes of streaming than after
     began = time.monotonic()
     with StepBars() as bars:
         result = run_demo(Options(dataset, path, limit, replay_events, recipe), bars)
@@ -45,36 +47,36 @@ def print_result(result: dict[str, Any]) -> None:
     _print_operations(result)
     session, gateway = result["example_session"], result["gateway"]
     body = f'{{"session_id": "{session}", "page_size": 5}}'
-    plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
-    console.print("\nThe stack keeps running (`nextclick down` ends it). Try:", highlight=False)
-    console.print(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.serving.v1.Recommender/Recommend", **plain)
+    say()
+    say("The stack keeps running (`nextclick down` ends it). Try:")
+    say(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.serving.v1.Recommender/Recommend")
     nextclick = (
         "nextclick" if shutil.which("nextclick") else os.path.relpath(Path(sys.executable).with_name("nextclick"))
     )
-    console.print(f"  {nextclick} recommend --gateway {gateway} --session-id {session}", **plain)
+    say(f"  {nextclick} recommend --gateway {gateway} --session-id {session}")
 
 
 def _print_accuracy(result: dict[str, Any]) -> None:
     seen = "excluded" if result["seen_items_excluded"] else "included"
-    table = Table("next item of the live sessions", "HR@10", "NDCG@10", "MRR@10")
-    for name, scores in result["accuracy"].items():
-        table.add_row(name, *(f"{scores[metric]:.4f}" for metric in ("hr_at_10", "ndcg_at_10", "mrr_at_10")))
-    console.print(table)
-    console.print(
+    rows = [
+        (name, *(f"{scores[metric]:.4f}" for metric in ("hr_at_10", "ndcg_at_10", "mrr_at_10")))
+        for name, scores in result["accuracy"].items()
+    ]
+    print_table(("next item of the live sessions", "HR@10", "NDCG@10", "MRR@10"), rows, boxed=True)
+    say(
         f"{result['predictions']} predictions over gRPC, ranked among all {result['dataset']['items']} items, "
-        f"seen items {seen}; data: {result['licence']}",
-        highlight=False,
+        f"seen items {seen}; data: {result['licence']}"
     )
 
 
 def _print_operations(result: dict[str, Any]) -> None:
-    table = Table("live replay", "", show_header=True)
-    gateway, fresh = result["gateway_ms"], result["event_to_answer_ms"]
-    table.add_row("gateway p50 / p99", f"{gateway['p50']:.1f} / {gateway['p99']:.1f} ms")
-    table.add_row("event → visible in the answer p50 / p99", f"{fresh['p50']:.1f} / {fresh['p99']:.1f} ms")
+    gateway, fresh, training = result["gateway_ms"], result["event_to_answer_ms"], result["training"]
     counts = f"{result['requests']} / {result['errors']} / {result['degraded']}"
-    table.add_row("requests / errors / degraded answers", counts)
-    training = result["training"]
-    table.add_row("model", f"version {result['model_version']}, {training['epochs']} epochs in {training['seconds']} s")
-    table.add_row("the whole demo", f"{result['seconds']:.0f} s")
-    console.print(table)
+    rows = (
+        ("gateway p50 / p99", f"{gateway['p50']:.1f} / {gateway['p99']:.1f} ms"),
+        ("event → visible in the answer p50 / p99", f"{fresh['p50']:.1f} / {fresh['p99']:.1f} ms"),
+        ("requests / errors / degraded answers", counts),
+        ("model", f"version {result['model_version']}, {training['epochs']} epochs in {training['seconds']} s"),
+        ("the whole demo", f"{result['seconds']:.0f} s"),
+    )
+    print_table(("live replay", ""), rows, boxed=True)

@@ -3,24 +3,28 @@
 import base64
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
 
 from feature_repo.errors import Reason
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import (
+    JsonOption,
+    print_facts,
+    print_table,
+    say,
+    say_lines,
+    write_bytes_for_programs,
+    write_file,
+    write_json,
+)
+from nextclick.progress import progress_bar
 from runtime.errors import NextclickError
 
 if TYPE_CHECKING:
     from streaming.dead_letters.letters import Letter
-    from streaming.dead_letters.reader import Progress as ReadProgress
     from streaming.jobs.replay import ReplayResult
     from streaming.settings import StreamingSettings
 
@@ -58,7 +62,7 @@ def list_letters(
 
     counts: Counter[str] = Counter()
     newest: dict[int, deque[Letter]] = {}
-    with _progress("reading") as progress:
+    with progress_bar("reading") as progress:
         for letter in read_letters(settings, progress):
             if letter.matches(reason, field):
                 counts[letter.reason] += 1
@@ -120,7 +124,7 @@ def replay_letters(
         keep_timestamps=keep_timestamps,
         force=force,
     )
-    with _progress("replaying") as progress:
+    with progress_bar("replaying") as progress:
         result = replay(settings, options, progress)
     write_json(json_file, {"dry_run": dry_run, **_counts(result)})
     _print_result(result, dry_run)
@@ -140,30 +144,21 @@ def _settings() -> "StreamingSettings":
     return StreamingSettings()
 
 
-@contextmanager
-def _progress(title: str) -> "Iterator[ReadProgress]":
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(title, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
-
-
 def _print_list(letters: "list[Letter]", counts: Counter[str]) -> None:
     if not counts:
-        console.print("no dead letters")
+        say("no dead letters")
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("letter", "reason", "field", "came from", "age", "message"):
-        table.add_column(name, no_wrap=name not in ("field", "message"), overflow="fold")
+    rows = []
     for letter in letters:
         preview = (letter.value or b"")[:PREVIEW_BYTES]
-        row = (letter.place, letter.reason, letter.field, letter.source, _age(letter.timestamp_ms), _text(preview))
-        table.add_row(*(escape(_printable(cell)) for cell in row))
-    console.print(table)
-    console.print()
-    reasons = ", ".join(f"{count} {_printable(reason) or 'without reason'}" for reason, count in counts.most_common())
+        age = _age(letter.timestamp_ms)
+        rows.append((letter.place, letter.reason, letter.field, letter.source, age, _text(preview)))
+    columns = ("letter", "reason", "field", "came from", "age", "message")
+    print_table(columns, rows, folded=("field", "message"))
+    say()
+    reasons = ", ".join(f"{count} {reason or 'without reason'}" for reason, count in counts.most_common())
     older = counts.total() - len(letters)
-    console.print(f"{reasons}{f'; {older} older ones not shown' if older else ''}", highlight=False, markup=False)
+    say(f"{reasons}{f'; {older} older ones not shown' if older else ''}")
 
 
 def _print_letter(letter: "Letter") -> None:
@@ -176,12 +171,10 @@ def _print_letter(letter: "Letter") -> None:
         "key": _text(letter.key),
     }
     facts |= {f"header {name}": _text(value) for name, value in letter.headers}
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        table.add_row(escape(_printable(name)), escape(_printable(value)))
-    console.print(table, highlight=False)
-    console.print(f"\n{len(letter.value or b'')} bytes", highlight=False)
-    console.print(_dump(letter.value or b""), highlight=False, markup=False, soft_wrap=True)
+    print_facts(facts)
+    say()
+    say(f"{len(letter.value or b'')} bytes")
+    say_lines(_dump(letter.value or b""))
 
 
 def _print_result(result: "ReplayResult", dry_run: bool) -> None:
@@ -195,15 +188,14 @@ def _print_result(result: "ReplayResult", dry_run: bool) -> None:
         "of unknown origin": result.without_source,
     }
     kinds = {kind: counts for kind, counts in kinds.items() if counts or kind.endswith("sent")}
-    table = Table("reason", *kinds, box=None, pad_edge=False)
-    for reason in sorted(set().union(*kinds.values())):
-        table.add_row(escape(_printable(reason)), *(str(counts[reason]) for counts in kinds.values()))
-    table.add_row("all", *(str(counts.total()) for counts in kinds.values()))
-    console.print(table)
+    reasons = sorted(set().union(*kinds.values()))
+    rows = [(reason, *(str(counts[reason]) for counts in kinds.values())) for reason in reasons]
+    rows.append(("all", *(str(counts.total()) for counts in kinds.values())))
+    print_table(("reason", *kinds), rows)
     if result.not_matching:
-        console.print(f"{result.not_matching} others do not match", highlight=False)
+        say(f"{result.not_matching} others do not match")
     if result.hopeless:
-        console.print("--force sends those that came back too often")
+        say("--force sends those that came back too often")
 
 
 def _age(timestamp_ms: int) -> str:
@@ -216,11 +208,6 @@ def _age(timestamp_ms: int) -> str:
 
 def _text(value: bytes | None) -> str:
     return "none" if value is None else value.decode("utf-8", "backslashreplace")
-
-
-def _printable(text: str) -> str:
-    """On one line, and nothing that a terminal would act on: a stranger may have sent it."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def _dump(value: bytes) -> str:
@@ -266,9 +253,6 @@ def _base64(value: bytes | None) -> str | None:
 
 def _save(value: bytes, path: Path) -> None:
     if str(path) == "-":
-        typer.get_binary_stream("stdout").write(value)
-        return
-    try:
-        path.write_bytes(value)
-    except OSError as error:
-        raise NextclickError(f"{path} cannot be written: {error.strerror}") from error
+        write_bytes_for_programs(value)
+    else:
+        write_file(path, value)

@@ -1,6 +1,6 @@
 """`nextclick down`: stop what `up` or `demo` left running."""
 
-from nextclick.output import console
+from nextclick.output import doing, say
 
 
 def run() -> None:
@@ -12,6 +12,6 @@ def run() -> None:
     """
     from nextclick.stack.lifecycle import down
 
-    with console.status("stopping"):
+    with doing("stopping"):
         stopped = down()
-    console.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running", highlight=False)
+    say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")

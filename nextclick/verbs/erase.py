@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.table import Table
 
 from feature_repo.schema import MAX_ID_LENGTH
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, doing, print_table, say, write_json
 from nextclick.progress import progress_bar
 from runtime.errors import NextclickError
 
@@ -46,8 +45,8 @@ def run(
         _ask(person, json_file)
     erased = None
     if not dry_run:
-        with console.status("erasing") as status:
-            erased = erase(settings, person, lambda step: status.update(f"erasing: {step}"))
+        with doing("erasing") as note:
+            erased = erase(settings, person, lambda step: note(f"erasing: {step}"))
     remains = find_remains(settings, user_id)
     runs = len([*settings.runs_path.glob("*/sessions.npz")])
     write_json(json_file, _numbers(person, erased, remains, runs))
@@ -83,20 +82,19 @@ def _numbers(person: "Person", erased: "Erased | None", remains: "Remains", runs
 
 
 def _print(person: "Person", erased: "Erased | None", remains: "Remains", runs: int) -> None:
-    table = Table("", "sessions", "online rows", "archived events", "archive files", box=None, pad_edge=False)
     if erased is None:
         known = "a history" if person.has_history else "no history"
-        table.add_row("found", str(len(person.session_ids)), known, str(person.archived_events), "")
+        row = ["found", str(len(person.session_ids)), known, str(person.archived_events), ""]
     else:
         done = (erased.sessions, erased.online_rows, erased.archived_events, erased.archive_files)
-        table.add_row("erased", *map(str, done))
-    console.print(table)
+        row = ["erased", *map(str, done)]
+    print_table(("", "sessions", "online rows", "archived events", "archive files"), [row])
     for topic, retention_ms in remains.retention_ms.items():
-        console.print(f"topic {topic}: what it holds stays {_period(retention_ms)}, read or not", highlight=False)
+        say(f"topic {topic}: what it holds stays {_period(retention_ms)}, read or not")
     if remains.dead_letters:
-        console.print(f"{remains.dead_letters} dead letters hold the id and stay as long", highlight=False)
+        say(f"{remains.dead_letters} dead letters hold the id and stay as long")
     if runs:
-        console.print(f"{runs} training runs may hold session ids (sessions.npz): remove them, train again")
+        say(f"{runs} training runs may hold session ids (sessions.npz): remove them, train again")
 
 
 def _period(retention_ms: int) -> str:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import typer
-from rich.table import Table
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, doing, print_table, say, write_json
 
 
 def run(
@@ -28,12 +27,13 @@ def run(
 
     given = {"archive_path": archive, "items_path": items}
     settings = TrainingSettings.model_validate({name: value for name, value in given.items() if value is not None})
-    with console.status("evaluating"):
+    with doing("evaluating"):
         report = evaluate(settings, run_name, exclude_seen=not include_seen)
     seen = "excluded" if report.seen_items_excluded else "included"
-    table = Table("recommender", "HR@10", "NDCG@10", "MRR@10", box=None, pad_edge=False)
-    for name, metrics in report.results.items():
-        table.add_row(name, f"{metrics.hr_at_10:.4f}", f"{metrics.ndcg_at_10:.4f}", f"{metrics.mrr_at_10:.4f}")
-    console.print(table)
-    console.print(f"run {report.run_name}, {report.sessions} test sessions, seen items {seen}", highlight=False)
+    rows = [
+        (name, f"{metrics.hr_at_10:.4f}", f"{metrics.ndcg_at_10:.4f}", f"{metrics.mrr_at_10:.4f}")
+        for name, metrics in report.results.items()
+    ]
+    print_table(("recommender", "HR@10", "NDCG@10", "MRR@10"), rows)
+    say(f"run {report.run_name}, {report.sessions} test sessions, seen items {seen}")
     write_json(json_file, report.to_dict())

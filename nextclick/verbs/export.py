@@ -2,7 +2,7 @@
 
 import typer
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, doing, say, write_json
 from nextclick.publishing import publish, write_version
 
 
@@ -17,10 +17,7 @@ def run(
 
     Example: `nextclick export --json version.json`
     """
-    with console.status("exporting") as line:
-        if load:
-            version = publish(run_name, line.update, device, instances)
-        else:
-            version = write_version(run_name, device, instances)
-    console.print(f"version {version} is {'served' if load else 'written'}", highlight=False)
+    with doing("exporting") as note:
+        version = publish(run_name, note, device, instances) if load else write_version(run_name, device, instances)
+    say(f"version {version} is {'served' if load else 'written'}")
     write_json(json_file, {"version": version, "served": load})

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, doing, print_facts, say, write_json
 from nextclick.progress import progress_bar
 from runtime.errors import NextclickError
 
@@ -45,7 +43,7 @@ def load(file: FileArgument, json_file: JsonOption = None) -> None:
     settings = _settings()
     from streaming.catalogue.topic import send_items
 
-    with console.status(f"checking {escape(str(file))}"):
+    with doing(f"checking {file}"):
         total, partly = check_file(file)
     with progress_bar("reading items") as progress:
         known = _known(settings, partly, progress) if partly else {}
@@ -144,7 +142,7 @@ def _known(settings: "StreamingSettings", item_ids: "set[str]", progress: "Progr
 
 def _report(json_file: Path | None, numbers: dict[str, Any], words: str) -> None:
     write_json(json_file, numbers)
-    console.print(words, highlight=False, markup=False, soft_wrap=True)
+    say(words)
 
 
 async def _read(item_id: str) -> "tuple[Item | None, bool]":
@@ -167,12 +165,4 @@ def _print_item(item_id: str, state: str, item: "Item | None") -> None:
         price = "" if item.price is None else f"{item.price:g}"
         facts |= {"title": item.title, "category": item.category, "brand": item.brand, "price": price}
         facts["tags"] = ", ".join(item.tags)
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        table.add_row(name, escape(_printable(value)) or "–")
-    console.print(table, highlight=False)
-
-
-def _printable(text: str) -> str:
-    """Nothing that a terminal would act on: a stranger may have sent it."""
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    print_facts({name: value or "–" for name, value in facts.items()})

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, print_table, say, write_json
 from runtime.errors import NextclickError
 
 if TYPE_CHECKING:
@@ -108,10 +107,9 @@ def _find_gateway() -> str:
 def _print(response: "RecommendResponse") -> None:
     from serving.rpc.degraded_reasons import reason_name
 
-    table = Table("#", "item", "score", box=None, pad_edge=False)
-    for item in response.items:
-        table.add_row(str(item.position), item.item_id, f"{item.score:.3f}")
-    console.print(table)
+    print_table(
+        ("#", "item", "score"), [(str(item.position), item.item_id, f"{item.score:.3f}") for item in response.items]
+    )
     who = f"{response.model_name} version {response.model_version}" if response.model_version else response.model_name
     degraded = f", degraded: {reason_name(response.degraded_reason)}" if response.degraded_reason else ""
-    console.print(f"by {who} from {response.session_length} events{degraded}", highlight=False)
+    say(f"by {who} from {response.session_length} events{degraded}")

@@ -3,9 +3,7 @@
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, print_table, write_json
 
 if TYPE_CHECKING:
     from nextclick.stack.lifecycle import Row
@@ -25,11 +23,8 @@ def run(json_file: JsonOption = None) -> None:
 
 def print_status(rows: "list[Row]") -> None:
     """Print the table for people."""
-    table = Table("part", "state", "address", "pid", box=None, pad_edge=False)
-    table.add_column("log", overflow="fold")
-    for row in rows:
-        table.add_row(row.name, row.state, row.address, str(row.pid or ""), str(row.log or ""))
-    console.print(table)
+    cells = [(row.name, row.state, row.address, str(row.pid or ""), str(row.log or "")) for row in rows]
+    print_table(("part", "state", "address", "pid", "log"), cells, folded=("log",))
 
 
 def _plain(row: object) -> dict[str, object]:

@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
-from nextclick.output import JsonOption, console, write_json
+from nextclick.output import JsonOption, doing, print_table, say, write_json
+from nextclick.progress import EpochBar
 from nextclick.publishing import publish
 from nextclick.stack.addresses import TRITON, apply_to_environment
 
 if TYPE_CHECKING:
-    from training.train import EpochReport, TrainingResult
+    from training.train import TrainingResult
 
 
 def run(
@@ -43,6 +42,7 @@ def run(
     from training.settings import TrainingSettings
     from training.train import train
 
+    config = find_recipe(recipe)
     speaks = is_first_process()
     if export and speaks:
         apply_to_environment(require=(TRITON,))  # better known before hours of training than after
@@ -51,7 +51,7 @@ def run(
     try:
         with EpochBar(shown=speaks) as bar:
             result = train(
-                find_recipe(recipe),
+                config,
                 settings,
                 progress=bar.advance,
                 run_name=None if resume == "newest" else resume,
@@ -64,45 +64,18 @@ def run(
     print_result(result)
     numbers = {"run": result.run.name, **_numbers(result)}
     if export:
-        with console.status("exporting") as line:
-            numbers["version"] = publish(result.run.name, line.update)
-        console.print(f"version {numbers['version']} is served", highlight=False)
+        with doing("exporting") as note:
+            numbers["version"] = publish(result.run.name, note)
+        say(f"version {numbers['version']} is served")
     write_json(json_file, numbers)
-
-
-class EpochBar:
-    """A progress bar over epochs with the loss and the validation figure beside it."""
-
-    def __init__(self, shown: bool = True) -> None:
-        self._progress = Progress(
-            *Progress.get_default_columns()[:-1],
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            disable=not shown,
-        )
-        self._task = self._progress.add_task("training", total=None, note="preparing data")
-
-    def __enter__(self) -> "EpochBar":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, report: "EpochReport") -> None:
-        """Show a finished epoch."""
-        note = f"loss {report.loss:.3f}  validation NDCG@10 {report.validation.ndcg_at_10:.4f}"
-        self._progress.update(self._task, completed=report.epoch, total=report.max_epochs, note=note)
 
 
 def print_result(result: "TrainingResult") -> None:
     """Print the figures of the best epoch."""
-    table = Table("run", "epochs", "best", "HR@10", "NDCG@10", "MRR@10", "stopped by", box=None, pad_edge=False)
     best = result.validation
     figures = (f"{best.hr_at_10:.4f}", f"{best.ndcg_at_10:.4f}", f"{best.mrr_at_10:.4f}")
-    table.add_row(result.run.name, str(result.epochs), str(result.best_epoch), *figures, result.stopped_by)
-    console.print(table)
+    row = (result.run.name, str(result.epochs), str(result.best_epoch), *figures, result.stopped_by)
+    print_table(("run", "epochs", "best", "HR@10", "NDCG@10", "MRR@10", "stopped by"), [row])
 
 
 def _numbers(result: "TrainingResult") -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import typer
 
-from nextclick.output import console
+from nextclick.output import doing, say, write_for_programs
 
 
 def run(
@@ -23,15 +23,15 @@ def run(
     if print_env:
         with definitions_applied(), up(parts) as stack:
             stack.keep()
-        typer.echo("\n".join(environment(stack.addresses)))
+        write_for_programs("\n".join(environment(stack.addresses)) + "\n")
         return
     with (
-        console.status("starting the stack") as line,
+        doing("starting the stack") as note,
         definitions_applied(),
-        up(parts, progress=lambda part, doing: line.update(f"{part}: {doing}")) as stack,
+        up(parts, progress=lambda part, step: note(f"{part}: {step}")) as stack,
     ):
         stack.keep()
     from nextclick.verbs.status import print_status
 
     print_status(status())
-    console.print("Stop it with [bold]nextclick down[/].", highlight=False)
+    say("Stop it with `nextclick down`.")

@@ -91,13 +91,15 @@ def assert_the_catalogue_came_over_kafka(home: Path) -> None:
 
 @pytest.mark.parametrize(("step", "number"), [("stream", signal.SIGINT), ("train", signal.SIGKILL)])
 def test_an_interrupted_demo_leaves_nothing_running(
-    data: Path, environment: dict[str, str], step: str, number: signal.Signals
+    data: Path, environment: dict[str, str], step: str, number: signal.Signals, tmp_path: Path
 ) -> None:
     home = Path(environment["NEXTCLICK_HOME"])
-    process = subprocess.Popen(command(data), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    output = tmp_path / "demo.log"
+    with output.open("wb") as log:
+        process = subprocess.Popen(command(data), env=environment, stdout=log, stderr=log)
     reached = {"stream": home / "logs" / "stream.log", "train": home / "demo" / "runs"}[step]
     while not reached.exists():
-        assert process.poll() is None, "the demo ended by itself"
+        assert process.poll() is None, f"the demo ended by itself:\n{output.read_text()}"
         time.sleep(0.05)
     assert remaining(home)
     process.send_signal(number)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nextclick.extras import EXTRAS
+from runtime.extras import EXTRAS
 from tests.images.build import PROJECT
 from tests.images.conftest import Release
 from tests.images.kubelet import Finished, MountedImage

@@ -10,7 +10,7 @@ import torch
 
 from feature_repo.schema import POSTPROCESS, PREPROCESS, SESSION_TRANSFORMER
 from training.errors import ExportError
-from training.export.model_repository import ModelRepository, open_repository
+from training.export.model_repository import ModelRepository, open_repository, superseded
 from training.export.transformer_onnx import INPUTS, Scorer, example_inputs, transformer_graph
 from training.export.triton_config import ALL_MODELS, VersionSpec, all_configs, to_pbtxt
 from training.export.workflow_onnx import postprocess_graph, preprocess_graph
@@ -41,7 +41,8 @@ def export(settings: TrainingSettings, run_name: str | None = None) -> ExportedV
     """Write the next version of preprocess, session_transformer, postprocess and session_recommender.
 
     The ensemble's config.pbtxt is replaced last: until then a server that loads it gets the version before.
-    Raises RunError without a finished run, ExportError when onnxruntime and torch disagree.
+    Raises RunError without a finished run, ExportError when onnxruntime and torch disagree, or when another export
+    writes at the same time: the one of the higher version is what stays.
     """
     run = open_run(settings, run_name)
     graphs = build_graphs(run)
@@ -50,6 +51,8 @@ def export(settings: TrainingSettings, run_name: str | None = None) -> ExportedV
     spec = VersionSpec(version, vocabulary_sha256, settings.triton_device, settings.triton_instances)
     for name, config in all_configs(spec).items():
         repository.add_version(name, version, _files(graphs.get(name)))
+        if (newest := repository.versions(name)[-1]) > version:
+            raise superseded(version, newest)
         repository.write_config(name, to_pbtxt(config))
     _prune(repository)
     return ExportedVersion(version, run.name, vocabulary_sha256, settings.model_repository)

@@ -1,16 +1,16 @@
 """Triton's model repository, in a folder or in any object store that fsspec knows, and how versions get there."""
 
+import secrets
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
 
 from training.errors import ExportError
-from training.runs import write_atomically
 
 CONFIG_FILE = "config.pbtxt"
 TEMPORARY_PREFIX = ".exporting-"
@@ -69,10 +69,14 @@ class LocalRepository(ModelRepository):
             raise _taken(f"{folder / str(version)}") from error
 
     def write_config(self, model: str, text: str) -> None:
-        write_atomically(self._path / model / CONFIG_FILE, text.encode())
+        path = self._path / model / CONFIG_FILE
+        temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}")  # another export may write as well
+        temporary.write_text(text)
+        temporary.replace(path)
 
     def remove_version(self, model: str, version: int) -> None:
-        shutil.rmtree(self._path / model / str(version))
+        with suppress(FileNotFoundError):  # another export has removed it
+            shutil.rmtree(self._path / model / str(version))
 
 
 class RemoteRepository(ModelRepository):
@@ -104,7 +108,7 @@ class RemoteRepository(ModelRepository):
             self._fs.pipe_file(f"{self._root}/{model}/{CONFIG_FILE}", text.encode())
 
     def remove_version(self, model: str, version: int) -> None:
-        with self._explained():
+        with self._explained(), suppress(FileNotFoundError):
             self._fs.rm(f"{self._root}/{model}/{version}", recursive=True)
 
     @contextmanager
@@ -116,6 +120,14 @@ class RemoteRepository(ModelRepository):
             raise
         except Exception as error:
             raise ExportError(f"MODEL_REPOSITORY {self._url}: {type(error).__name__}: {error}") from error
+
+
+def superseded(version: int, by: int) -> ExportError:
+    """What is said where another export came first or last: which one is served is certain, and it is not this one."""
+    return ExportError(
+        f"version {version} is not served: another export at the same time wrote version {by}. Run it again if this "
+        "run is the one to serve"
+    )
 
 
 def _taken(place: str) -> ExportError:

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from runtime.triton_address import addresses_of, stands_for_many
 from training.errors import ExportError
+from training.export.model_repository import superseded
 from training.export.triton_config import ALL_MODELS
 
 READY_TIMEOUT_S = 60.0
@@ -74,9 +76,17 @@ def _load_into(address: str, version: int, timeout_s: float) -> None:
         client.close()
 
 
-def _wait_ready(client: object, address: str, name: str, version: int, timeout_s: float) -> None:
+def _wait_ready(client: Any, address: str, name: str, version: int, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
-    while not client.is_model_ready(name, str(version)):  # type: ignore[attr-defined]
+    while not client.is_model_ready(name, str(version)):
+        # What was loaded is what config.pbtxt names by now.
+        if (newest := _newest_ready(client, name)) > version:
+            raise superseded(version, newest)
         if time.monotonic() > deadline:
             raise ExportError(f"Triton at {address} did not load it: {name} is not ready after {timeout_s:.0f} s")
         time.sleep(POLL_S)
+
+
+def _newest_ready(client: Any, name: str) -> int:
+    models = client.get_model_repository_index().models
+    return max((int(model.version) for model in models if model.name == name and model.state == "READY"), default=0)

@@ -146,6 +146,18 @@ def test_the_next_version_takes_over_and_the_one_before_stays_loaded(
     assert ask(client, [planted_events(sessions=1)[:2]])[Tensor.CANDIDATE_ITEM_IDS][0, 0] in RING
 
 
+def test_of_two_exports_at_once_the_one_that_was_superseded_says_so_at_once(
+    stack: Any, settings: TrainingSettings, exported: ExportedVersion, client: InferenceServerClient
+) -> None:
+    first, second = export(settings).version, export(settings).version
+    with pytest.raises(ExportError, match=f"version {first} is not served: another export .* version {second}"):
+        load(stack.triton_grpc_url, first, timeout_s=3600)  # nothing waits for this limit
+    load(stack.triton_grpc_url, second)
+    assert client.is_model_ready(ENSEMBLE, str(second))
+    with pytest.raises(ExportError, match=f"version {first} is not served"):
+        load(stack.triton_grpc_url, first, timeout_s=3600)
+
+
 def test_a_version_that_is_not_there_is_an_error(stack: Any, exported: ExportedVersion) -> None:
     with pytest.raises(ExportError, match=r"version 999 is written, .* preprocess is not ready after 1 s"):
         load(stack.triton_grpc_url, 999, timeout_s=1)

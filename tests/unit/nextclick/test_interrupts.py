@@ -10,11 +10,11 @@ PROGRAM = """
 import os, signal, sys
 from kafka.future import Future
 from kafka.net.selector import NetworkSelector
-from nextclick.interrupts import interrupt_between_tasks, terminated_like_interrupted
+from nextclick.interrupts import interrupt_when_safe, terminated_like_interrupted
 
 number = signal.SIGINT
 if sys.argv[1] == "guarded":
-    interrupt_between_tasks()
+    interrupt_when_safe()
 elif sys.argv[1] == "terminated":  # in the background, where SIGINT is ignored
     number = signal.SIGTERM
     signal.signal(signal.SIGINT, signal.SIG_IGN)

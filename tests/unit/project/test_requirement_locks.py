@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nextclick.extras import EXTRAS
+from runtime.extras import EXTRAS
 from tests.support.project import PROJECT
 
 LOCKS = ("requirements.lock", "requirements-services.lock", "requirements-training.lock")

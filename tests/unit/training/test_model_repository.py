@@ -94,6 +94,32 @@ def test_a_version_that_another_export_wrote_meanwhile_is_left_as_it_is(kind: st
     assert found == {f"{PREPROCESS}/1/model.onnx": b"theirs"}
 
 
+@pytest.mark.parametrize("kind", ["url", "folder"])
+def test_an_export_that_is_overtaken_says_so_and_leaves_the_configuration_of_the_newer(
+    settings: TrainingSettings, graphs: dict[str, Any], kind: str, url: str, tmp_path: Path
+) -> None:
+    location: Path | str = url if kind == "url" else tmp_path
+    settings = settings.model_copy(update={"model_repository": location})
+    repository = open_repository(location)
+
+    class Overtaken(type(repository)):  # type: ignore[misc]
+        """The other export comes between this one's numbering and its first configuration."""
+
+        def add_version(self, model: str, version: int, files: dict[str, bytes]) -> None:
+            super().add_version(model, version, files)
+            if model == PREPROCESS:
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr("training.export.ensemble.open_repository", open_repository)
+                    assert export(settings).version == version + 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.export.ensemble.open_repository", Overtaken)
+        with pytest.raises(ExportError, match=r"version 1 is not served: another export .* wrote version 2"):
+            export(settings)
+    found = files_of(url if kind == "url" else f"file://{tmp_path}")
+    assert b"versions: 2" in found[f"{ENSEMBLE}/config.pbtxt"]
+
+
 def test_a_store_that_nobody_knows_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(ExportError, match="MODEL_REPOSITORY nosuch://bucket"):
         open_repository("nosuch://bucket")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from training.config import RECIPES, DataConfig, ModelConfig, TrainingConfig, recipe
+from training.errors import RecipeError
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -16,7 +17,7 @@ def test_recipes_survive_json(name: str) -> None:
 
 
 def test_unknown_recipe_lists_the_known() -> None:
-    with pytest.raises(ValueError, match=r"no recipe 'huge'; there are default, demo, tiny"):
+    with pytest.raises(RecipeError, match=r"there is no recipe 'huge': choose one of default, demo, tiny"):
         recipe("huge")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nextclick.extras import EXTRAS, extra_of
+from runtime.extras import EXTRAS, extra_of
 from tests.support.project import PROJECT
 
 HELD_BY_SERVICES = {"dask", "pandas", "psutil", "requests"}
@@ -14,8 +14,8 @@ WITHOUT = """
 import sys
 for name in sys.argv.pop(1).split(","):
     sys.modules[name] = None  # an import of it fails as where it is not installed
-from nextclick.cli import app
-app()
+from nextclick.__main__ import main
+main()
 """
 
 
