@@ -84,21 +84,22 @@ class Demo:
         """Catalogue into store and file; events through Kafka into online store and archive."""
         from nextclick.demo.groups import ConsumerGroups
         from nextclick.demo.services import start_application
+        from streaming.kafka.admin import open_admin
         from streaming.kafka.topics import ensure_topics
         from streaming.settings import StreamingSettings
 
         self.steps.begin(f"stream {len(history)} events through Kafka", len(history))
         settings = StreamingSettings()
         ensure_topics(settings)
-        groups = ConsumerGroups(settings, EVENTS_TOPIC, [settings.consumer_group, settings.archive_group])
-        groups.begin_at_end()
-        self._write_catalogue(dataset)
-        for verb in READERS:
-            self.steps.note(f"starting nextclick {verb}")
-            start_application(self.client, verb)
-        self._produce(history)
-        groups.wait_until_consumed(len(history), self._advance_while_alive)
-        groups.close()
+        with open_admin(settings) as admin:
+            groups = ConsumerGroups(admin, EVENTS_TOPIC, [settings.consumer_group, settings.archive_group])
+            groups.begin_at_end()
+            self._write_catalogue(dataset)
+            for verb in READERS:
+                self.steps.note(f"starting nextclick {verb}")
+                start_application(self.client, verb)
+            self._produce(history)
+            groups.wait_until_consumed(len(history), self._advance_while_alive)
 
     def _write_catalogue(self, dataset: "Dataset") -> None:
         import pyarrow.parquet as pq

@@ -20,7 +20,8 @@ from streaming.archive.files import OffsetRange, unfinished_ends, write_events
 from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events.parser import EventParser
-from streaming.kafka.consumer import KAFKA_AWAY, Batch, PatientConsumer, describe
+from streaming.kafka.consumer import KAFKA_AWAY, Batch, PatientConsumer
+from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import Result, StreamingMetrics

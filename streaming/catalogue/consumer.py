@@ -18,7 +18,8 @@ from streaming.catalogue.parser import ItemParser, field_label
 from streaming.catalogue.store import CatalogueBatch, Change, open_catalogue_store
 from streaming.dead_letters.letters import DeadLetters
 from streaming.errors import EventError
-from streaming.kafka.consumer import KAFKA_AWAY, Batch, PatientConsumer, describe, next_offsets
+from streaming.kafka.consumer import KAFKA_AWAY, Batch, PatientConsumer, next_offsets
+from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_items_topic, ensure_topics
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import StreamingMetrics

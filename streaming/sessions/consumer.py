@@ -23,7 +23,8 @@ from streaming.dead_letters.letters import DeadLetters
 from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events.parser import EventParser
-from streaming.kafka.consumer import KAFKA_AWAY, POLL_MS, Batch, PatientConsumer, describe, next_offsets
+from streaming.kafka.consumer import KAFKA_AWAY, POLL_MS, Batch, PatientConsumer, next_offsets
+from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_topics
 from streaming.sessions.batches import Applied, PartitionBatch
 from streaming.sessions.folding import OnlineFold

@@ -13,7 +13,8 @@ from feature_repo.online.rows import EncodedRow
 from feature_repo.schema import Event
 from nextclick.bench.errors import BenchError
 from streaming.events.parser import EventParser
-from streaming.kafka.consumer import POLL_MS, Batch, consumer_options, open_consumer
+from streaming.kafka.consumer import POLL_MS, Batch
+from streaming.kafka.member import consumer_options, open_consumer
 from streaming.sessions.batches import PartitionBatch
 from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings

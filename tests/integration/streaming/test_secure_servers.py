@@ -27,7 +27,8 @@ from feature_repo.session import fold
 from feature_repo.settings import SharedSettings
 from streaming.events.parser import event_to_json
 from streaming.kafka.connection import kafka_options, unavailable
-from streaming.kafka.consumer import Batch, PatientConsumer, next_offsets, open_consumer
+from streaming.kafka.consumer import Batch, PatientConsumer, next_offsets
+from streaming.kafka.member import open_consumer
 from streaming.kafka.topics import ensure_topics
 from streaming.kafka_settings import KafkaSettings
 from streaming.sessions.consumer import run_consumer
