@@ -49,7 +49,7 @@ def wait_until_nothing_is_left(home: Path) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_demo_measures_what_came_over_the_wire_and_down_ends_all(
     data: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:

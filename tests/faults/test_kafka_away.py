@@ -15,7 +15,7 @@ from streaming.kafka.consumer import PatientConsumer
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from tests.support.own_servers import Server
-from tests.support.stage_thread import wait_until
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

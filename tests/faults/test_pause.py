@@ -8,7 +8,6 @@ from dataclasses import replace
 from signal import SIGCONT, SIGSTOP
 
 import psutil
-import pytest
 import redis
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -17,11 +16,11 @@ from streaming.settings import StreamingSettings
 from tests.faults.feeding import with_offsets
 from tests.faults.scene import MAX_POLL_MS, Scene, SceneMaker
 from tests.faults.stages import dump, letters, members
-from tests.support.own_servers import Process, Server, wait_until
+from tests.support.own_servers import Server
 from tests.support.plain_fold import assert_same, session_rows
 from tests.support.planted_stream import PARTITIONS, planted_stream
-
-pytestmark = pytest.mark.timeout(180)
+from tests.support.programs import Process
+from tests.support.waiting import wait_until
 
 DEALT = "partitions assigned: "
 NOT_WRITTEN = "is not written, next try"

@@ -20,7 +20,8 @@ from streaming.events.parser import parse_record
 from streaming.kafka.topics import DEAD_LETTER_MAX_BYTES
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender

@@ -19,7 +19,8 @@ from streaming.catalogue.topic import read_catalogue
 from streaming.errors import CatalogueError
 from streaming.settings import StreamingSettings
 from tests.support.empty_store import empty_store
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's own imports
 

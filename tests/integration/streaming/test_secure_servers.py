@@ -48,7 +48,8 @@ from tests.support.secure_servers import (
     running_kafka,
     running_redis,
 )
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from feast import FeatureStore
