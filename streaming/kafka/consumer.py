@@ -53,6 +53,9 @@ class PatientConsumer:
         self._delay = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
         self._settings = settings
+        self._trouble = ""
+        """Why a batch was last given back, once that is told and until one is done."""
+        self._troubled_at = 0.0
         self._given_back: set[TopicPartition] = set()
         """Partitions of what failed and was not committed since."""
         self._uncommitted: dict[TopicPartition, int] = {}
@@ -124,7 +127,11 @@ class PatientConsumer:
         """Have the batch come again, and nothing else before; an empty one if what failed is a commit."""
         place = describe(first_offsets(batch) or self._uncommitted)
         what = "written" if batch else "committed"
-        log.error("%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
+        is_told = str(error) == self._trouble or (self._outage.is_away and isinstance(error, KAFKA_AWAY))
+        level = logging.DEBUG if is_told else logging.ERROR
+        log.log(level, "%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
+        if not is_told:
+            self._trouble, self._troubled_at = str(error), self._troubled_at or time.monotonic()
         self._give_back(batch)
         self._given_back.update(batch or self._uncommitted)
         self._retry_at = time.monotonic() + self._delay
@@ -154,6 +161,10 @@ class PatientConsumer:
             committed = commit(self.kafka, dict(offsets))
         self._delay = _FIRST_RETRY_SECONDS
         self._given_back.clear()
+        if self._trouble:
+            seconds = time.monotonic() - self._troubled_at
+            log.warning("it goes on: %s is done, after %.0f s", describe(offsets), seconds)
+            self._trouble, self._troubled_at = "", 0.0
         return committed
 
     def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> bool:
