@@ -5,6 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,14 +117,16 @@ class Demo:
 
     def _produce(self, history: Sequence[Event]) -> None:
         from streaming.events.parser import event_to_json
+        from streaming.kafka.failures import kafka_errors
+        from streaming.settings import StreamingSettings
 
-        producer = _producer()
-        for event in history:
-            # A message as old as its event: consumers refuse events that come long after they happened.
-            key, value = event.session_id.encode(), event_to_json(event)
-            producer.send(EVENTS_TOPIC, key=key, value=value, timestamp_ms=event.timestamp_ms)
-        producer.flush()
-        producer.close()
+        settings = StreamingSettings()
+        with kafka_errors(settings), closing(_producer()) as producer:
+            for event in history:
+                # A message as old as its event: consumers refuse events that come long after they happened.
+                key, value = event.session_id.encode(), event_to_json(event)
+                producer.send(EVENTS_TOPIC, key=key, value=value, timestamp_ms=event.timestamp_ms)
+            producer.flush()
 
     def _advance_while_alive(self, completed: int) -> None:
         from nextclick.demo.services import check_alive
@@ -254,10 +257,10 @@ def _isolate(home: Path) -> str:
 def _producer() -> Any:
     from kafka import KafkaProducer
 
-    from streaming.kafka.connection import kafka_options
+    from streaming.kafka.failures import open_client
     from streaming.settings import StreamingSettings
 
-    return KafkaProducer(**kafka_options(StreamingSettings()), acks="all", linger_ms=0)
+    return open_client(StreamingSettings(), KafkaProducer, acks="all", linger_ms=0)
 
 
 async def _replay(

@@ -20,8 +20,8 @@ from streaming.errors import Reason
 
 if TYPE_CHECKING:
     from streaming.dead_letters.letters import Letter
-    from streaming.dead_letters.reader import Progress as ReadProgress
     from streaming.jobs.replay import ReplayResult
+    from streaming.kafka.whole_topic import Progress as ReadProgress
     from streaming.settings import StreamingSettings
 
 PREVIEW_BYTES = 24

@@ -9,14 +9,12 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import TopicAlreadyExistsError, for_code
 
-from streaming.kafka.connection import kafka_options
-from streaming.kafka.failures import is_passing, kafka_errors, opening
+from streaming.kafka.failures import is_passing, kafka_errors, open_client
 from streaming.kafka_settings import KafkaSettings
 
 LIMIT_SECONDS = 60.0
 """For which a call is made again. A broker that is coming up first loads its groups, which may be many."""
 
-_OPEN_MS = 10_000
 _PAUSE_SECONDS = 0.2
 _NO_ERROR = 0
 
@@ -26,9 +24,7 @@ Answer = TypeVar("Answer")
 @contextmanager
 def open_admin(settings: KafkaSettings) -> Iterator["Admin"]:
     """Raises KafkaUnavailableError if no broker answers within seconds."""
-    with opening(settings):
-        client = KafkaAdminClient(**kafka_options(settings), bootstrap_timeout_ms=_OPEN_MS)
-    with closing(client):
+    with closing(open_client(settings, KafkaAdminClient)) as client:
         yield Admin(settings, client)
 
 

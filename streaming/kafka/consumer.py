@@ -66,12 +66,17 @@ class PatientConsumer:
         self._committed_at = 0.0
         self._looked_at = 0.0
         self._rebalances = RebalanceNotes(self._forget_positions)
-        self.kafka = open_consumer(settings, group, auto_offset_reset="none")  # it finds the place itself, and says so
-        with kafka_errors(settings):
-            for topic in topics:
-                self.kafka.partitions_for_topic(topic)  # who leads the group without knowing them deals out none
-            tell_of_new_partitions(self.kafka, topics)
-            self.kafka.subscribe(list(topics), listener=self._rebalances)
+        # The client is to ask for a place where it has none, so that what lies before it can be named.
+        self.kafka = open_consumer(settings, group, auto_offset_reset="none")
+        try:
+            with kafka_errors(settings):
+                for topic in topics:
+                    self.kafka.partitions_for_topic(topic)  # who leads the group without knowing them deals out none
+                tell_of_new_partitions(self.kafka, topics)
+                self.kafka.subscribe(list(topics), listener=self._rebalances)
+        except Exception:
+            self.kafka.close(autocommit=False, timeout_ms=0)
+            raise
         self._gaps = GapFinder(self.kafka, group)
         self._outage = OutageWatch(settings, self.kafka)
         log.info("consuming %s as %s", ", ".join(topics), group)

@@ -17,7 +17,7 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from streaming.kafka.connection import kafka_options
-from streaming.kafka.failures import opening
+from streaming.kafka.failures import open_client
 from streaming.kafka.records import unpack_quickly
 from streaming.settings import StreamingSettings
 
@@ -66,8 +66,7 @@ def consumer_options(settings: StreamingSettings, group: str) -> dict[str, Any]:
 
 def open_consumer(settings: StreamingSettings, group: str, **others: Any) -> KafkaConsumer:
     """A consumer of the group, not subscribed yet. Raises KafkaUnavailableError if no broker answers."""
-    with opening(settings):
-        return unpack_quickly(KafkaConsumer(**(consumer_options(settings, group) | others)))
+    return unpack_quickly(open_client(settings, KafkaConsumer, **(consumer_options(settings, group) | others)))
 
 
 def commit(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:

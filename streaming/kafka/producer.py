@@ -7,8 +7,7 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.future import Future
 
-from streaming.kafka.connection import kafka_options
-from streaming.kafka.failures import kafka_errors, opening
+from streaming.kafka.failures import kafka_errors, open_client
 from streaming.kafka_settings import KafkaSettings
 
 _SEND_SECONDS = 30
@@ -51,13 +50,5 @@ class Producer:
 
 def open_producer(settings: KafkaSettings, **options: Any) -> Producer:
     """With more of the client's options. Raises KafkaUnavailableError if no broker answers."""
-    with opening(settings):
-        client = KafkaProducer(
-            **kafka_options(settings),
-            acks="all",
-            max_block_ms=5000,
-            request_timeout_ms=10_000,
-            delivery_timeout_ms=20_000,
-            **options,
-        )
-    return Producer(settings, client)
+    patience = {"max_block_ms": 5000, "request_timeout_ms": 10_000, "delivery_timeout_ms": 20_000}
+    return Producer(settings, open_client(settings, KafkaProducer, acks="all", **patience, **options))

@@ -8,15 +8,13 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from streaming.errors import KafkaUnavailableError
-from streaming.kafka.connection import kafka_options
-from streaming.kafka.failures import kafka_errors, opening
+from streaming.kafka.failures import kafka_errors, open_client
 from streaming.kafka.records import unpack_quickly
 from streaming.kafka_settings import KafkaSettings
 
 STALLED_SECONDS = 30.0
 """Without an answer, or without a message while there are some to read; then Kafka counts as away."""
 
-_OPEN_MS = 10_000
 _POLL_MS = 500
 
 Offsets = Callable[..., dict[TopicPartition, int]]
@@ -118,15 +116,14 @@ class WholeTopic:
 
 def open_whole_topic(settings: KafkaSettings, topic: str, **options: Any) -> WholeTopic:
     """With more of the client's options. Raises KafkaUnavailableError if no broker answers."""
-    with opening(settings):
-        client = KafkaConsumer(
-            **kafka_options(settings),
-            bootstrap_timeout_ms=_OPEN_MS,
-            group_id=None,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            auto_offset_reset="earliest",
-            isolation_level="read_committed",  # what a transaction took back never happened
-            **options,
-        )
+    client = open_client(
+        settings,
+        KafkaConsumer,
+        group_id=None,
+        enable_auto_commit=False,
+        allow_auto_create_topics=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",  # what a transaction took back never happened
+        **options,
+    )
     return WholeTopic(settings, topic, unpack_quickly(client))
