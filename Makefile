@@ -35,11 +35,13 @@ images: $(INSTALLED) ## build the container images (root, buildah, mmdebstrap); 
 test-cluster: cluster-tools images ## the chart as rendered, on a real Kubernetes API, and every container that it describes
 	NEXTCLICK_REQUIRE_CLUSTER=1 $(if $(TRAINING),NEXTCLICK_TRAINING_IMAGE=1) $(BIN)/pytest tests/chart tests/cluster tests/images
 
-lint: $(INSTALLED) ## ruff, mypy, import-linter, generated files are fresh
+lint: $(INSTALLED) ## ruff, mypy, import-linter, deptry, generated files are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/deptry .
+	$(BIN)/deptry tests --exclude .venv --ignore DEP002,DEP004
 	$(BIN)/python -m training.export.readme_table --check
 	$(BIN)/python helm/readme.py --check
 	$(MAKE) --no-print-directory check-proto
@@ -66,8 +68,8 @@ check-proto: $(INSTALLED)
 COMPILE := $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 REMOTE := --extra s3 --extra gcs --extra postgres
 
-lock: $(UV) ## resolve pyproject.toml anew into requirements.lock and, of the same versions, those of the images
-	$(COMPILE) --extra all --group dev --upgrade --output-file requirements.lock
+lock: $(UV) ## add to requirements.lock, and to those of the images, what pyproject.toml asks for; UPGRADE=1 the newest of all
+	$(COMPILE) --extra all --group dev $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 # Feast asks for SQLAlchemy's mypy plug-in, which nothing runs.
 	$(COMPILE) --constraints requirements.lock $(REMOTE) --no-emit-package mypy --output-file requirements-services.lock
 	$(COMPILE) --constraints requirements.lock $(REMOTE) --extra training --no-emit-package mypy \

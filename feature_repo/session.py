@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from feature_repo.schema import MAX_SESSION_LENGTH, SESSION_GAP, Event, EventType
+from feature_repo.schema import MAX_HISTORY_LENGTH, MAX_SESSION_LENGTH, SESSION_GAP, Event, EventType
 
 _GAP_MS = int(SESSION_GAP.total_seconds() * 1000)
 
@@ -65,23 +65,37 @@ def fold(session: Session | None, events: Iterable[Event], session_id: str | Non
     """
     new = list(events)
     session_id = session.session_id if session else session_id or _session_id_of(new)
-    newest_by_id = {event.event_id: event for event in session.events} if session else {}
     user = (session.user_seen_ms, session.user_id or "") if session else (0, "")
     for event in new:
         if event.session_id != session_id:
             raise ValueError(f"event {event.event_id!r} is of session {event.session_id!r}, not {session_id!r}")
         if event.user_id:
             user = max(user, (event.timestamp_ms, event.user_id))
-        seen = newest_by_id.get(event.event_id)
-        if seen is None or session_order(event) > session_order(seen):
-            newest_by_id[event.event_id] = _as_stored(event)
-    kept = sorted(newest_by_id.values(), key=session_order)[-MAX_SESSION_LENGTH:]
-    return Session(session_id, user[1] or None, tuple(kept), user[0])
+    known = session.events if session else ()
+    kept = _newest([*known, *map(_as_stored, new)], MAX_SESSION_LENGTH)
+    return Session(session_id, user[1] or None, kept, user[0])
+
+
+def history_of(events: Iterable[Event]) -> tuple[Event, ...]:
+    """What the online store keeps of all events of one user, whatever their order and repeats: the newest, in order.
+
+    They are at most MAX_HISTORY_LENGTH, over sessions and devices, and an event_id counts once, as in a session.
+    """
+    return _newest(events, MAX_HISTORY_LENGTH)
 
 
 def session_order(event: Event) -> tuple[int, str, str, str, str]:
     """A total order of events: by their time, then by what else tells them apart."""
     return event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id
+
+
+def _newest(events: Iterable[Event], limit: int) -> tuple[Event, ...]:
+    by_id: dict[str, Event] = {}
+    for event in events:
+        seen = by_id.get(event.event_id)
+        if seen is None or session_order(event) > session_order(seen):
+            by_id[event.event_id] = event
+    return tuple(sorted(by_id.values(), key=session_order)[-limit:])
 
 
 def _as_stored(event: Event) -> Event:

@@ -3,7 +3,7 @@
 `definitions.py` tells Feast the same views; both stores (Redis, SQLite) write and read them as `Row`s.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -144,6 +144,18 @@ def session_from_row(row: Row) -> Session:
         for event_id, event_type, item_id, timestamp_ms in columns
     )
     return Session(row.key, values["user_id"] or None, events, values["user_seen_ms"] or 0)
+
+
+def history_to_row(user_id: str, history: Sequence[Event]) -> Row:
+    """A row of USER_HISTORY, stamped with the newest event's own time. The events are those of `history_of`."""
+    values = {
+        "event_ids": [event.event_id for event in history],
+        "item_ids": [event.item_id for event in history],
+        "event_types": [event.event_type.value for event in history],
+        "timestamps_ms": [event.timestamp_ms for event in history],
+        "session_ids": [event.session_id for event in history],
+    }
+    return Row(user_id, values, history[-1].timestamp_ms)
 
 
 def history_from_row(row: Row) -> list[Event]:

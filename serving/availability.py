@@ -24,9 +24,8 @@ class AvailabilityStore(Protocol):
 class Availability:
     """Follows the catalogue; what was known last stays while the store is away."""
 
-    def __init__(self, store: AvailabilityStore, refresh_seconds: float) -> None:
+    def __init__(self, store: AvailabilityStore) -> None:
         self._store = store
-        self._refresh_seconds = refresh_seconds
         self._reachable: bool | None = None
 
     @property
@@ -47,9 +46,3 @@ class Availability:
         if self._reachable is not True:
             log.info("%d items are unavailable", len(self.unavailable))
         self._reachable = True
-
-    async def refresh_forever(self) -> None:
-        """Refresh at the given pace."""
-        while True:
-            await asyncio.sleep(self._refresh_seconds)
-            await self.refresh()

@@ -48,8 +48,6 @@ class PopularItems:
             log.info("read %d popular items", len(self._items))
         self._reachable = self.was_read = True
 
-    async def refresh_forever(self) -> None:
-        """Refresh at the given pace, and faster while there is nothing to answer with."""
-        while True:
-            await asyncio.sleep(self._refresh_seconds if self._items else self._empty_refresh_seconds)
-            await self.refresh()
+    def pause(self) -> float:
+        """Seconds until the next refresh: fewer while there is nothing to answer with."""
+        return self._refresh_seconds if self._items else self._empty_refresh_seconds

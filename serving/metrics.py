@@ -14,7 +14,7 @@ _LATENCY_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03,
 
 
 class GatewayMetrics:
-    """Counts and times calls; label values are gRPC codes and the proto's degraded reasons."""
+    """Counts and times calls; label values are gRPC codes and the short names of degraded reasons."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

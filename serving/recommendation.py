@@ -12,7 +12,7 @@ ScoredItem = tuple[str, float]
 
 
 class DegradedReason(StrEnum):
-    """Why an answer is less than the model's best; named as in `recommender.proto`, where each is explained."""
+    """Why an answer is less than the model's best; `recommender.proto` explains each, under its prefixed name."""
 
     SESSION_MISSING = "SESSION_MISSING"
     SESSION_STALE = "SESSION_STALE"

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-import signal
+import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +17,9 @@ from grpc_reflection.v1alpha import reflection
 from feature_repo.online.availability import AvailabilityReader
 from feature_repo.online.store import OnlineStoreReader
 from runtime.metrics_http import Verdict, serve_http
+from runtime.signals import on_first_signal
 from serving.availability import Availability
+from serving.background import Background, finish, raise_if_cancelled
 from serving.errors import GatewayStartError, ModelError, ModelIncompatibleError
 from serving.fallback import PopularItems
 from serving.features import SessionFeatures
@@ -33,6 +36,9 @@ log = logging.getLogger(__name__)
 _READINESS_SECONDS = 0.5
 _STALLED_SECONDS = 30.0
 """Age of the event loop's last turn at which /healthz says no."""
+_CALLS_END_SECONDS, _LOOPS_END_SECONDS, _CLOSE_SECONDS = 2.0, 3.0, 3.0
+"""Longest waits of a stop, after the grace. The chart gives a pod 10 s for them and for the last resort."""
+_LAST_RESORT_SECONDS = 9.0
 
 
 class Gateway:
@@ -49,7 +55,7 @@ class Gateway:
         self._store = OnlineStoreReader(settings)
         self._popular = PopularItems(self._store, settings.popular_items_refresh_seconds)
         self._availability_store = AvailabilityReader(settings)
-        self._availability = Availability(self._availability_store, settings.availability_refresh_seconds)
+        self._availability = Availability(self._availability_store)
         reserve = settings.fallback_reserve_seconds
         self._model = TritonModel(settings.triton_grpc_url, settings.triton_model_name, reserve)
         self._health = health_aio.HealthServicer()
@@ -58,7 +64,7 @@ class Gateway:
         self._turned_at = time.monotonic()
         self._has_answers = False
         self._stopping = False
-        self._background: list[asyncio.Task[None]] = []
+        self._background = Background()
 
     async def start(self) -> None:
         """Look at the model, the popular items and what is unavailable, then listen.
@@ -69,36 +75,39 @@ class Gateway:
         await self._check_model()
         await asyncio.gather(self._popular.refresh(), self._availability.refresh())
         await self._update_readiness()
+        raise_if_cancelled()
         self._listen()
         await self._server.start()
-        self._background = [
-            asyncio.create_task(self._popular.refresh_forever()),
-            asyncio.create_task(self._availability.refresh_forever()),
-            asyncio.create_task(self._model.watch(self._settings.model_check_seconds)),
-            asyncio.create_task(self._watch_readiness()),
-        ]
+        raise_if_cancelled()
+        settings, repeat = self._settings, self._background.repeat
+        repeat("popular items", self._popular.refresh, self._popular.pause)
+        repeat("availability", self._availability.refresh, lambda: settings.availability_refresh_seconds)
+        repeat("model watch", self._model.look, lambda: settings.model_check_seconds)
+        repeat("readiness", self._update_readiness, lambda: _READINESS_SECONDS)
         log.info("listening on %s:%d, metrics on %d", self._settings.gateway_host, self.port, self.metrics_port)
 
     async def stop(self) -> None:
-        """Say NOT_SERVING, go on answering for the notice, finish the calls in flight, then close everything."""
+        """Say NOT_SERVING, go on answering for the notice, finish the calls in flight, then close everything.
+
+        Takes 8 s at most beside the notice and the grace: the log names what has not ended by then.
+        """
         self._stopping = True
         await self._health.enter_graceful_shutdown()
-        await asyncio.sleep(self._settings.shutdown_notice_seconds if self._background else 0)
-        await self._server.stop(self._settings.shutdown_grace_seconds)
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
-        await self._model.close()
-        await self._store.close()
-        await self._availability_store.close()
+        await asyncio.sleep(self._settings.shutdown_notice_seconds if self._background.is_running else 0)
+        grace = self._settings.shutdown_grace_seconds
+        await finish("calls in flight", self._server.stop(grace), grace + _CALLS_END_SECONDS)
+        await self._background.stop(_LOOPS_END_SECONDS)
+        await asyncio.gather(
+            finish("connections to Triton", self._model.close(), _CLOSE_SECONDS),
+            finish("connections to the online store", self._store.close(), _CLOSE_SECONDS),
+            finish("connections for availability", self._availability_store.close(), _CLOSE_SECONDS),
+        )
         self._http.close()
         log.info("stopped")
 
     async def wait_for_failure(self) -> None:
-        """Return when a background task ends, which none does by itself; raises what ended it."""
-        done, _ = await asyncio.wait(self._background, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
+        """Return when a background loop ends, which none does by itself; raises what ended it."""
+        await self._background.wait_for_failure()
 
     async def __aenter__(self) -> Self:
         try:
@@ -162,11 +171,6 @@ class Gateway:
         except ModelError:
             log.warning("starting without a model: answering popular items until Triton serves one")
 
-    async def _watch_readiness(self) -> None:
-        while True:
-            await asyncio.sleep(_READINESS_SECONDS)
-            await self._update_readiness()
-
     async def _update_readiness(self) -> None:
         """Health of the service by name, and /readyz: whether there is anything to answer with. Of "", and /healthz:
         whether the process lives."""
@@ -191,19 +195,44 @@ def serve(settings: ServingSettings, on_ready: Callable[[Gateway], None] | None 
 
     Raises GatewayStartError as `Gateway.start` does.
     """
-    asyncio.run(_serve(settings, on_ready))
+    stop_takes = settings.shutdown_notice_seconds + settings.shutdown_grace_seconds + _LAST_RESORT_SECONDS
+    last_resort = threading.Timer(stop_takes, _end_at_once, (stop_takes,))
+    last_resort.daemon = True
+    try:
+        asyncio.run(_serve(settings, on_ready, last_resort.start))
+    finally:
+        last_resort.cancel()
 
 
-async def _serve(settings: ServingSettings, on_ready: Callable[[Gateway], None] | None) -> None:
+async def _serve(
+    settings: ServingSettings, on_ready: Callable[[Gateway], None] | None, on_stop: Callable[[], None]
+) -> None:
     asked_to_stop = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, asked_to_stop.set)
-    async with Gateway(settings) as gateway:
-        if on_ready:
-            on_ready(gateway)
-        waits = {asyncio.create_task(asked_to_stop.wait()), asyncio.create_task(gateway.wait_for_failure())}
-        done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for task in pending:
-            task.cancel()
-        for task in done:
-            task.result()
+    loop = asyncio.get_running_loop()
+    on_first_signal(lambda: loop.call_soon_threadsafe(asked_to_stop.set))
+    gateway = Gateway(settings)
+    work = asyncio.create_task(_run(gateway, on_ready))
+    asked = asyncio.create_task(asked_to_stop.wait())
+    await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+    on_stop()
+    failed = work.done()
+    if not failed:
+        log.info("stopping: calls in flight are finished first; a second signal ends the gateway at once")
+    asked.cancel()
+    work.cancel()
+    await asyncio.wait({work}, timeout=_CLOSE_SECONDS)
+    await gateway.stop()
+    if failed:
+        work.result()
+
+
+async def _run(gateway: Gateway, on_ready: Callable[[Gateway], None] | None) -> None:
+    await gateway.start()
+    if on_ready:
+        on_ready(gateway)
+    await gateway.wait_for_failure()
+
+
+def _end_at_once(seconds: float) -> None:
+    log.critical("did not stop within %g s: ended at once", seconds)
+    os._exit(1)

@@ -196,7 +196,7 @@ class RemoteArchive(ArchiveFolder):
         with self.explained():
             try:
                 self._fs.rm_file(self._full(path))
-            except (FileNotFoundError, KeyError):  # the latter is fsspec's memory://
+            except (FileNotFoundError, KeyError):  # KeyError comes from fsspec's memory://
                 return
 
     def open(self, path: str) -> Any:

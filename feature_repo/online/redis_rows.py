@@ -4,7 +4,8 @@ Replies are read by hiredis, on a connection that redis-py has opened: its `read
 than Redis does.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import hiredis
@@ -15,8 +16,8 @@ from redis.retry import Retry
 from feature_repo.errors import OnlineStoreError
 from feature_repo.online.redis_commands import EXPIRE_SCRIPT, SWAP_SCRIPT, SWAPPED_AT_ONCE, Command, Commands
 from feature_repo.online.redis_layout import Encoded
-from feature_repo.online.rows import Begun, EncodedRow, Wanted
-from feature_repo.redis_connection import redis_options
+from feature_repo.online.rows import Begun, EncodedRow, Sending, Wanted
+from feature_repo.redis_connection import redis_errors, redis_options
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
 
@@ -95,7 +96,7 @@ class RedisRows:
 
         Commands in `also` belong to the same transaction.
         """
-        return self.send_commit(positions, rows, also)()
+        return self.send_commit(positions, rows, also).wait()
 
     def send_commit(
         self,
@@ -103,8 +104,8 @@ class RedisRows:
         rows: Sequence[EncodedRow],
         also: Sequence[Command] = (),
         is_rewrite: bool = False,
-    ) -> Callable[[], bool]:
-        """As `commit`; what this returns waits for the answer. Call it once, and such calls in the order of sending.
+    ) -> Sending[bool]:
+        """The same, without waiting for the answer.
 
         With `is_rewrite`, all who remember rows are told by `Begun.rewrites` that these may be others now.
         """
@@ -118,16 +119,7 @@ class RedisRows:
         if is_rewrite:
             commands.add(("INCR", REWRITES_KEY))
         commands.add(("EXEC",))
-        sent = self._send(commands)
-
-        def answer() -> bool:
-            replies = self._receive(sent)[-1]
-            for reply in replies or ():
-                if isinstance(reply, redis.RedisError):
-                    raise OnlineStoreError(f"Redis: {reply}") from reply
-            return replies is not None
-
-        return answer
+        return _Commit(self, self._send(commands))
 
     def read_revised(self, wanted: Wanted) -> list[tuple[int, Encoded | None]]:
         """Rows with the revision that `send_swap` asks for, 0 where there is none."""
@@ -135,16 +127,15 @@ class RedisRows:
         commands.read_revised(wanted)
         return [_revised(reply) for reply in self._run(commands)]
 
-    def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Callable[[], list[bool]]:
+    def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Sending[list[bool]]:
         """Store each row whose stored revision is still the one given, and raise the revision by one.
 
-        All rows are of one view. The answer says which were stored. It is waited for as that of `send_commit`.
+        All rows are of one view. The answer says which were stored.
         """
         commands = Commands()
         for start in range(0, len(rows), SWAPPED_AT_ONCE):
             commands.swap(rows[start : start + SWAPPED_AT_ONCE], revisions[start : start + SWAPPED_AT_ONCE])
-        sent = self._send(commands)
-        return lambda: [bool(swapped) for reply in self._receive(sent) for swapped in reply]
+        return _Swap(self, self._send(commands))
 
     def close(self) -> None:
         """Give the connection back."""
@@ -155,23 +146,20 @@ class RedisRows:
         return self._receive(self._send(commands))
 
     def _send(self, commands: Commands) -> int:
-        """How many replies there will be; the connection does not outlive an error, nor does what it watched."""
+        """How many replies there will be."""
         if commands.count:
-            connection = self._connect()
-            try:
-                connection.send_packed_command([commands.packed()], check_health=False)
-            except redis.RedisError as error:
-                self._disconnect()
-                raise OnlineStoreError(f"Redis: {error}") from error
+            with self._talking():
+                self._connect().send_packed_command([commands.packed()], check_health=False)
             self._owed += commands.count
         return commands.count
 
     def _receive(self, count: int) -> list[Any]:
+        """The next replies, of which none is an error."""
         connection = self._connection
         if connection is None and count:
             raise OnlineStoreError("Redis: the connection was lost before it had answered")
         replies: list[Any] = []
-        try:
+        with self._talking():
             while len(replies) < count:
                 if (reply := self._reader.gets()) is not False:
                     replies.append(reply)
@@ -179,35 +167,38 @@ class RedisRows:
                     self._reader.feed(data)
                 else:
                     raise redis.ConnectionError("it has closed the connection")
-            for reply in replies:
-                if isinstance(reply, redis.RedisError):
-                    raise reply
-        except (redis.RedisError, OSError) as error:
-            self._disconnect()
-            raise OnlineStoreError(f"Redis: {error}") from error
+            _raise_errors(replies)
         self._owed -= count
         return replies
 
     def _connect(self) -> Any:
         if self._connection is None:
-            try:
-                self._connection = self._pool.get_connection()
-                self._reader = hiredis.Reader(protocolError=redis.InvalidResponse, replyError=redis.ResponseError)
-                for script in (SWAP_SCRIPT, EXPIRE_SCRIPT):
-                    self._connection.send_command("SCRIPT", "LOAD", script)
-                    self._connection.read_response()
-            except redis.RedisError as error:
-                self._disconnect()
-                raise OnlineStoreError(f"Redis: {error}") from error
+            self._connection = self._pool.get_connection()
+            self._reader = hiredis.Reader(protocolError=redis.InvalidResponse, replyError=redis.ResponseError)
+            for script in (SWAP_SCRIPT, EXPIRE_SCRIPT):
+                self._connection.send_command("SCRIPT", "LOAD", script)
+                self._connection.read_response()
         return self._connection
 
     def _drop_if_dead(self) -> None:
-        """A server that was restarted since the last batch is no failure yet, nor is a batch that was given up."""
+        """A server that was restarted since the last batch is no failure yet. A batch that was given up is none."""
         try:
-            if self._connection is not None and (self._owed or self._connection.can_read()):
-                self._disconnect()
-        except redis.RedisError:
+            with redis_errors():
+                is_dead = self._connection is not None and (self._owed or self._connection.can_read())
+        except OnlineStoreError:
+            is_dead = True
+        if is_dead:
             self._disconnect()
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        """An error ends the connection, with all that it watched and all replies that are on their way."""
+        try:
+            with redis_errors():
+                yield
+        except OnlineStoreError:
+            self._disconnect()
+            raise
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -215,6 +206,39 @@ class RedisRows:
             self._pool.release(self._connection)
             self._connection = None
             self._owed = 0
+
+
+class _Commit:
+    """A transaction that was sent: True once the store has it, False if it was refused."""
+
+    def __init__(self, rows: RedisRows, replies: int) -> None:
+        self._rows = rows
+        self._replies = replies
+
+    def wait(self) -> bool:
+        """See Sending."""
+        executed = self._rows._receive(self._replies)[-1]
+        with redis_errors():
+            _raise_errors(executed or ())
+        return executed is not None
+
+
+class _Swap:
+    """Rows that were sent: for each, whether the store has taken it."""
+
+    def __init__(self, rows: RedisRows, replies: int) -> None:
+        self._rows = rows
+        self._replies = replies
+
+    def wait(self) -> list[bool]:
+        """See Sending."""
+        return [bool(swapped) for reply in self._rows._receive(self._replies) for swapped in reply]
+
+
+def _raise_errors(replies: Sequence[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, redis.RedisError):
+            raise reply
 
 
 def _position_key(partition: str) -> str:

@@ -1,16 +1,17 @@
-"""Rows of the online store on their way to a store and back: what every store speaks."""
+"""Rows of the online store on their way to it and back."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from msgspec import Struct
 
-from feature_repo.errors import StoreBehindError
 from feature_repo.online.redis_layout import Encoded
 from feature_repo.views import View
 
 Wanted = Sequence[tuple[View, str]]
 """View and key of each row that is asked for."""
+
+Answer_co = TypeVar("Answer_co", covariant=True)
 
 
 class EncodedRow(Struct, frozen=True):
@@ -35,31 +36,10 @@ class Begun(NamedTuple):
     rewrites: int = 0
     """Changes whenever somebody rewrote rows without moving a position on, so that what is remembered may be old."""
     forgets_positions: bool = False
-    """Whether 0 may also stand for a position that only another process knows."""
-
-
-class FollowingBatch(Protocol):
-    """Messages of one partition that come after others."""
-
-    @property
-    def partition(self) -> int: ...
-
-    @property
-    def follows(self) -> int: ...
-
-
-def check_follows(batches: Sequence[FollowingBatch], begun: Begun) -> None:
-    """Raise StoreBehindError if the store lacks messages that one of the batches, for which it begun, follows."""
-    if begun.forgets_positions:
-        return
-    placed = zip(batches, begun.positions, strict=True)
-    behind = {batch.partition: position for batch, position in placed if position < batch.follows}
-    if behind:
-        raise StoreBehindError(behind)
 
 
 class Rows(Protocol):
-    """What a store does with encoded rows, as `RedisRows` says."""
+    """Until SQLite is gone."""
 
     def write(self, rows: Sequence[EncodedRow]) -> None: ...
 
@@ -67,14 +47,11 @@ class Rows(Protocol):
 
     def delete(self, rows: Wanted) -> None: ...
 
-    def begin(self, partitions: Sequence[str], wanted: Wanted, shared: Wanted = ()) -> Begun: ...
-
-    def send_commit(
-        self, positions: Mapping[str, int], rows: Sequence[EncodedRow], *, is_rewrite: bool
-    ) -> Callable[[], bool]: ...
-
-    def read_revised(self, wanted: Wanted) -> list[tuple[int, Encoded | None]]: ...
-
-    def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Callable[[], list[bool]]: ...
-
     def close(self) -> None: ...
+
+
+class Sending(Protocol[Answer_co]):
+    """What was sent to the store, and not answered yet."""
+
+    def wait(self) -> Answer_co:
+        """The store's answer. Call it once, and in the order of sending. Raises OnlineStoreError."""

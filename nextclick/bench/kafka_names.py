@@ -64,7 +64,7 @@ class KafkaNames:
         return [TopicPartition(topic, partition["partition_index"]) for partition in description["partitions"]]
 
     def messages(self, topic: str) -> int:
-        """Messages in a topic of which none was ever removed."""
+        """Messages in a topic from which none was ever removed."""
         ends = self.admin.list_partition_offsets(dict.fromkeys(self.partitions(topic), OffsetSpec.LATEST))
         return sum(end.offset for end in ends.values())
 

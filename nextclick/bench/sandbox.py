@@ -23,7 +23,7 @@ ALL_VIEWS = {"FOLD_USER_HISTORY": "true", "FOLD_POPULAR_ITEMS": "true"}
 
 
 class Sandbox:
-    """Leaves nothing behind, also after an error or Ctrl-C, save what a server that is away keeps back.
+    """Leaves nothing behind, also after an error or Ctrl-C. Only a server that is away keeps what it has.
 
     Raises BenchError if there is no empty Redis database, KafkaUnavailableError if Kafka does not answer.
     """

@@ -50,7 +50,7 @@ class Simulation:
     longest_delay_ms: int = 600_000
     repeated_share: float = 0.03
     repeats_among: int = 5_000
-    """Newest events of which one may come again."""
+    """How many of the newest events may come again."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class _OpenSession:
 
 
 def simulate(simulation: Simulation, count: int, newest_at_ms: int) -> Iterator[Event]:
-    """Events in the order of their arrival, of which the last arrives at `newest_at_ms`.
+    """Events in the order of their arrival. The last one arrives at `newest_at_ms`.
 
     No event's time is after its arrival, nor more than `longest_delay_ms` before it, unless it comes again.
     """

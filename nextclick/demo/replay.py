@@ -11,7 +11,9 @@ from kafka import KafkaProducer
 from feature_repo.online.store import OnlineStoreReader
 from feature_repo.schema import EVENTS_TOPIC, Event
 from runtime.errors import NextclickError
+from serving.background import raise_if_cancelled
 from serving.proto import recommender_pb2, recommender_pb2_grpc
+from serving.rpc.degraded_reasons import reason_name
 from streaming.events.parser import event_to_json
 
 PAGE_SIZE = 10
@@ -64,6 +66,7 @@ class Replay:
         for session in sessions:
             for position in range(len(session)):
                 answers.append(await self._step(session, position))
+                raise_if_cancelled()
                 advance()
         return answers
 
@@ -82,7 +85,7 @@ class Replay:
             ranked=tuple(item.item_id for item in response.items),
             call_ms=(answered - called) * 1e3,
             fresh_ms=(answered - sent) * 1e3 if saw_event else None,
-            degraded_reason=_degraded_reason(response),
+            degraded_reason=reason_name(response.degraded_reason),
             error=error,
         )
 
@@ -93,6 +96,7 @@ class Replay:
             if stored.session and any(seen.event_id == event.event_id for seen in reversed(stored.session.events)):
                 return
             await asyncio.sleep(POLL_S)
+            raise_if_cancelled()
         raise NextclickError(
             f"event {event.event_id} was not in the online store {VISIBLE_WITHIN_S:.0f} s after it was sent: "
             "look into the log of `stream` that `nextclick status` names"
@@ -109,9 +113,3 @@ class Replay:
             return await self._stub.Recommend(request, timeout=CALL_TIMEOUT_S), ""
         except grpc.aio.AioRpcError as error:
             return recommender_pb2.RecommendResponse(), error.code().name
-
-
-def _degraded_reason(response: recommender_pb2.RecommendResponse) -> str:
-    if not response.degraded_reason:
-        return ""
-    return recommender_pb2.DegradedReason.Name(response.degraded_reason)

@@ -13,6 +13,7 @@ from nextclick.stack.home import log_path
 from nextclick.stack.ports import HOST, choose_ports
 from nextclick.stack.readiness import wait_for_service
 from nextclick.stack.services import ServiceSpec
+from serving.rpc.service import SERVICE_NAME
 
 GATEWAY_ADDRESS = "GATEWAY_ADDRESS"
 READY_WITHIN_S = 60.0
@@ -59,7 +60,7 @@ def _spec(home: Path, verb: str, arguments: tuple[str, ...], address: str = "") 
 
 def _check_health(health: health_pb2_grpc.HealthStub) -> None:
     try:
-        answer = health.Check(health_pb2.HealthCheckRequest(service="nextclick.v1.Recommender"), timeout=1.0)
+        answer = health.Check(health_pb2.HealthCheckRequest(service=SERVICE_NAME), timeout=1.0)
     except grpc.RpcError as error:
         raise NotReadyError(f"the gateway does not answer: {error.code().name}") from error
     if answer.status != health_pb2.HealthCheckResponse.SERVING:

@@ -47,7 +47,7 @@ def print_result(result: dict[str, Any]) -> None:
     body = f'{{"session_id": "{session}", "page_size": 5}}'
     plain: dict[str, Any] = {"highlight": False, "markup": False, "soft_wrap": True}
     console.print("\nThe stack keeps running (`nextclick down` ends it). Try:", highlight=False)
-    console.print(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.v1.Recommender/Recommend", **plain)
+    console.print(f"  grpcurl -plaintext -d '{body}' {gateway} nextclick.serving.v1.Recommender/Recommend", **plain)
     nextclick = (
         "nextclick" if shutil.which("nextclick") else os.path.relpath(Path(sys.executable).with_name("nextclick"))
     )

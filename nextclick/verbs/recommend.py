@@ -106,12 +106,12 @@ def _find_gateway() -> str:
 
 
 def _print(response: "RecommendResponse") -> None:
-    from serving.proto.recommender_pb2 import DegradedReason
+    from serving.rpc.degraded_reasons import reason_name
 
     table = Table("#", "item", "score", box=None, pad_edge=False)
     for item in response.items:
         table.add_row(str(item.position), item.item_id, f"{item.score:.3f}")
     console.print(table)
     who = f"{response.model_name} version {response.model_version}" if response.model_version else response.model_name
-    degraded = f", degraded: {DegradedReason.Name(response.degraded_reason)}" if response.degraded_reason else ""
+    degraded = f", degraded: {reason_name(response.degraded_reason)}" if response.degraded_reason else ""
     console.print(f"by {who} from {response.session_length} events{degraded}", highlight=False)

@@ -11,7 +11,9 @@ def run(
         None, min=0, max=65535, help="Port of the Prometheus metrics. [default: GATEWAY_METRICS_PORT or 9464]"
     ),
 ) -> None:
-    """Answer `nextclick.v1.Recommender/Recommend` until SIGTERM or Ctrl-C; calls in flight are finished first.
+    """Answer `nextclick.serving.v1.Recommender/Recommend` until SIGTERM or Ctrl-C.
+
+    Calls in flight are finished first; a second signal ends it at once.
 
     Example: `nextclick serve --port 50051`
     """

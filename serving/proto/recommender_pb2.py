@@ -24,23 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fserving/proto/recommender.proto\x12\x0cnextclick.v1\"\xc2\x01\n\x10RecommendRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x30\n\rrecent_events\x18\x03 \x03(\x0b\x32\x19.nextclick.v1.RecentEvent\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x19\n\x0c\x65xclude_seen\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x10\x65xclude_item_ids\x18\x06 \x03(\tB\x0f\n\r_exclude_seen\"Z\n\x0bRecentEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x04 \x01(\x03\"\x8e\x02\n\x11RecommendResponse\x12\x19\n\x11recommendation_id\x18\x01 \x01(\t\x12,\n\x05items\x18\x02 \x03(\x0b\x32\x1d.nextclick.v1.RecommendedItem\x12\x12\n\nmodel_name\x18\x03 \x01(\t\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12\x35\n\x0f\x64\x65graded_reason\x18\x05 \x01(\x0e\x32\x1c.nextclick.v1.DegradedReason\x12\x16\n\x0esession_length\x18\x06 \x01(\x05\x12\x1f\n\x17last_event_timestamp_ms\x18\x07 \x01(\x03\x12\x15\n\rlast_event_id\x18\x08 \x01(\t\"C\n\x0fRecommendedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x10\n\x08position\x18\x03 \x01(\x05*\xbb\x01\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fSESSION_MISSING\x10\x01\x12\x11\n\rSESSION_STALE\x10\x02\x12\x1d\n\x19\x46\x45\x41TURE_STORE_UNAVAILABLE\x10\x03\x12\x15\n\x11MODEL_UNAVAILABLE\x10\x04\x12\x12\n\x0eMODEL_DEADLINE\x10\x05\x12\x16\n\x12MODEL_INCOMPATIBLE\x10\x06\x32[\n\x0bRecommender\x12L\n\tRecommend\x12\x1e.nextclick.v1.RecommendRequest\x1a\x1f.nextclick.v1.RecommendResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fserving/proto/recommender.proto\x12\x14nextclick.serving.v1\"\xca\x01\n\x10RecommendRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x38\n\rrecent_events\x18\x03 \x03(\x0b\x32!.nextclick.serving.v1.RecentEvent\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x19\n\x0c\x65xclude_seen\x18\x05 \x01(\x08H\x00\x88\x01\x01\x12\x18\n\x10\x65xclude_item_ids\x18\x06 \x03(\tB\x0f\n\r_exclude_seen\"Z\n\x0bRecentEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x04 \x01(\x03\"\x9e\x02\n\x11RecommendResponse\x12\x19\n\x11recommendation_id\x18\x01 \x01(\t\x12\x34\n\x05items\x18\x02 \x03(\x0b\x32%.nextclick.serving.v1.RecommendedItem\x12\x12\n\nmodel_name\x18\x03 \x01(\t\x12\x15\n\rmodel_version\x18\x04 \x01(\t\x12=\n\x0f\x64\x65graded_reason\x18\x05 \x01(\x0e\x32$.nextclick.serving.v1.DegradedReason\x12\x16\n\x0esession_length\x18\x06 \x01(\x05\x12\x1f\n\x17last_event_timestamp_ms\x18\x07 \x01(\x03\x12\x15\n\rlast_event_id\x18\x08 \x01(\t\"C\n\x0fRecommendedItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\x12\x10\n\x08position\x18\x03 \x01(\x05*\x9b\x02\n\x0e\x44\x65gradedReason\x12\x1f\n\x1b\x44\x45GRADED_REASON_UNSPECIFIED\x10\x00\x12#\n\x1f\x44\x45GRADED_REASON_SESSION_MISSING\x10\x01\x12!\n\x1d\x44\x45GRADED_REASON_SESSION_STALE\x10\x02\x12-\n)DEGRADED_REASON_FEATURE_STORE_UNAVAILABLE\x10\x03\x12%\n!DEGRADED_REASON_MODEL_UNAVAILABLE\x10\x04\x12\"\n\x1e\x44\x45GRADED_REASON_MODEL_DEADLINE\x10\x05\x12&\n\"DEGRADED_REASON_MODEL_INCOMPATIBLE\x10\x06\x32k\n\x0bRecommender\x12\\\n\tRecommend\x12&.nextclick.serving.v1.RecommendRequest\x1a\'.nextclick.serving.v1.RecommendResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'serving.proto.recommender_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DEGRADEDREASON']._serialized_start=681
-  _globals['_DEGRADEDREASON']._serialized_end=868
-  _globals['_RECOMMENDREQUEST']._serialized_start=50
-  _globals['_RECOMMENDREQUEST']._serialized_end=244
-  _globals['_RECENTEVENT']._serialized_start=246
-  _globals['_RECENTEVENT']._serialized_end=336
-  _globals['_RECOMMENDRESPONSE']._serialized_start=339
-  _globals['_RECOMMENDRESPONSE']._serialized_end=609
-  _globals['_RECOMMENDEDITEM']._serialized_start=611
-  _globals['_RECOMMENDEDITEM']._serialized_end=678
-  _globals['_RECOMMENDER']._serialized_start=870
-  _globals['_RECOMMENDER']._serialized_end=961
+  _globals['_DEGRADEDREASON']._serialized_start=713
+  _globals['_DEGRADEDREASON']._serialized_end=996
+  _globals['_RECOMMENDREQUEST']._serialized_start=58
+  _globals['_RECOMMENDREQUEST']._serialized_end=260
+  _globals['_RECENTEVENT']._serialized_start=262
+  _globals['_RECENTEVENT']._serialized_end=352
+  _globals['_RECOMMENDRESPONSE']._serialized_start=355
+  _globals['_RECOMMENDRESPONSE']._serialized_end=641
+  _globals['_RECOMMENDEDITEM']._serialized_start=643
+  _globals['_RECOMMENDEDITEM']._serialized_end=710
+  _globals['_RECOMMENDER']._serialized_start=998
+  _globals['_RECOMMENDER']._serialized_end=1105
 # @@protoc_insertion_point(module_scope)

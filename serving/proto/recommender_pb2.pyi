@@ -10,19 +10,19 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class DegradedReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     DEGRADED_REASON_UNSPECIFIED: _ClassVar[DegradedReason]
-    SESSION_MISSING: _ClassVar[DegradedReason]
-    SESSION_STALE: _ClassVar[DegradedReason]
-    FEATURE_STORE_UNAVAILABLE: _ClassVar[DegradedReason]
-    MODEL_UNAVAILABLE: _ClassVar[DegradedReason]
-    MODEL_DEADLINE: _ClassVar[DegradedReason]
-    MODEL_INCOMPATIBLE: _ClassVar[DegradedReason]
+    DEGRADED_REASON_SESSION_MISSING: _ClassVar[DegradedReason]
+    DEGRADED_REASON_SESSION_STALE: _ClassVar[DegradedReason]
+    DEGRADED_REASON_FEATURE_STORE_UNAVAILABLE: _ClassVar[DegradedReason]
+    DEGRADED_REASON_MODEL_UNAVAILABLE: _ClassVar[DegradedReason]
+    DEGRADED_REASON_MODEL_DEADLINE: _ClassVar[DegradedReason]
+    DEGRADED_REASON_MODEL_INCOMPATIBLE: _ClassVar[DegradedReason]
 DEGRADED_REASON_UNSPECIFIED: DegradedReason
-SESSION_MISSING: DegradedReason
-SESSION_STALE: DegradedReason
-FEATURE_STORE_UNAVAILABLE: DegradedReason
-MODEL_UNAVAILABLE: DegradedReason
-MODEL_DEADLINE: DegradedReason
-MODEL_INCOMPATIBLE: DegradedReason
+DEGRADED_REASON_SESSION_MISSING: DegradedReason
+DEGRADED_REASON_SESSION_STALE: DegradedReason
+DEGRADED_REASON_FEATURE_STORE_UNAVAILABLE: DegradedReason
+DEGRADED_REASON_MODEL_UNAVAILABLE: DegradedReason
+DEGRADED_REASON_MODEL_DEADLINE: DegradedReason
+DEGRADED_REASON_MODEL_INCOMPATIBLE: DegradedReason
 
 class RecommendRequest(_message.Message):
     __slots__ = ("session_id", "user_id", "recent_events", "page_size", "exclude_seen", "exclude_item_ids")

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RecommenderStub:
-    """Missing associated documentation comment in .proto file."""
+    """Recommends items to the visitors of an app. Ready when the health service says SERVING of its full name.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -35,14 +36,15 @@ class RecommenderStub:
             channel: A grpc.Channel.
         """
         self.Recommend = channel.unary_unary(
-                '/nextclick.v1.Recommender/Recommend',
+                '/nextclick.serving.v1.Recommender/Recommend',
                 request_serializer=serving_dot_proto_dot_recommender__pb2.RecommendRequest.SerializeToString,
                 response_deserializer=serving_dot_proto_dot_recommender__pb2.RecommendResponse.FromString,
                 _registered_method=True)
 
 
 class RecommenderServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Recommends items to the visitors of an app. Ready when the health service says SERVING of its full name.
+    """
 
     def Recommend(self, request, context):
         """Orders items for one session by what its visitor is likely to want next.
@@ -68,14 +70,15 @@ def add_RecommenderServicer_to_server(servicer, server):
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'nextclick.v1.Recommender', rpc_method_handlers)
+            'nextclick.serving.v1.Recommender', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('nextclick.v1.Recommender', rpc_method_handlers)
+    server.add_registered_method_handlers('nextclick.serving.v1.Recommender', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
 class Recommender:
-    """Missing associated documentation comment in .proto file."""
+    """Recommends items to the visitors of an app. Ready when the health service says SERVING of its full name.
+    """
 
     @staticmethod
     def Recommend(request,
@@ -91,7 +94,7 @@ class Recommender:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/nextclick.v1.Recommender/Recommend',
+            '/nextclick.serving.v1.Recommender/Recommend',
             serving_dot_proto_dot_recommender__pb2.RecommendRequest.SerializeToString,
             serving_dot_proto_dot_recommender__pb2.RecommendResponse.FromString,
             options,

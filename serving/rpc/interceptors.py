@@ -17,7 +17,7 @@ from serving.errors import (
     ServingError,
 )
 from serving.metrics import GatewayMetrics
-from serving.proto.recommender_pb2 import DegradedReason
+from serving.rpc.degraded_reasons import reason_name
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         code, reason = grpc.StatusCode.OK.name, ""
         try:
             response = await self._limited(handler, request, context)
-            reason = _degraded_reason(response)
+            reason = reason_name(getattr(response, "degraded_reason", 0))
             return response
         except asyncio.CancelledError:
             code = grpc.StatusCode.CANCELLED.name
@@ -101,11 +101,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         finally:
             self._in_flight -= 1
             self._metrics.set_in_flight(self._in_flight)
-
-
-def _degraded_reason(response: Any) -> str:
-    reason = getattr(response, "degraded_reason", 0)
-    return DegradedReason.Name(reason) if reason else ""
 
 
 def _log_failure(method: str, code: str, error: Exception) -> None:

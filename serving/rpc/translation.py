@@ -12,12 +12,12 @@ from feature_repo.schema import (
 )
 from serving.errors import InvalidRequestError
 from serving.proto import recommender_pb2 as pb
-from serving.recommendation import DegradedReason, Recommendation, RecommendationRequest
+from serving.recommendation import Recommendation, RecommendationRequest
+from serving.rpc.degraded_reasons import WIRE_REASONS
 
 MAX_EXCLUDED_ITEMS = 1_000
 
 _EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
-_WIRE_REASONS = {reason: getattr(pb, reason.value) for reason in DegradedReason}
 
 
 def parse_request(message: pb.RecommendRequest) -> RecommendationRequest:
@@ -44,7 +44,7 @@ def to_message(recommendation: Recommendation) -> pb.RecommendResponse:
     for position, (item_id, score) in enumerate(recommendation.items, start=1):
         add_item(item_id=item_id, score=score, position=position)
     if recommendation.degraded_reason:
-        response.degraded_reason = _WIRE_REASONS[recommendation.degraded_reason]
+        response.degraded_reason = WIRE_REASONS[recommendation.degraded_reason]
     response.session_length = len(recommendation.visit)
     if recommendation.session and recommendation.session.events:
         newest = recommendation.session.events[-1]

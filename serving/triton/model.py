@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import grpc
 from tritonclient.grpc.model_config_pb2 import ModelConfig
@@ -78,14 +79,10 @@ class TritonModel:
         self._log_change(f"degraded: {error}", logging.WARNING)
         raise error
 
-    async def watch(self, period: float) -> None:
-        """Check every `period` seconds, for ever; what is found shows in the log and in `is_ready`."""
-        while True:
-            await asyncio.sleep(period)
-            try:
-                await self.check()
-            except ModelError:
-                continue  # logged by the check
+    async def look(self) -> None:
+        """Check, and raise nothing: what is found shows in the log and in `is_ready`."""
+        with suppress(ModelError):
+            await self.check()
 
     async def close(self) -> None:
         await self._servers.close()
@@ -123,7 +120,7 @@ class TritonModel:
         return version
 
     async def _check_before(self, server: TritonServer, version: str, deadline: float) -> None:
-        """Check a version that answered before `watch` saw it, once, however many calls meet it together."""
+        """Check a version that answered before `look` saw it, once, however many calls meet it together."""
         try:
             async with asyncio.timeout(deadline - time.monotonic()), self._checking:
                 if version not in self._verdicts:

@@ -20,7 +20,8 @@ from streaming.archive.files import OffsetRange, unfinished_ends, write_events
 from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events.parser import EventParser
-from streaming.kafka.consumer import KAFKA_AWAY, Batch, PatientConsumer
+from streaming.kafka.batches import Batch
+from streaming.kafka.consumer import KAFKA_AWAY, PatientConsumer
 from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
@@ -99,7 +100,7 @@ class Archive(Stage):
         self._forget(self._kafka.take_revoked())
         try:
             self._find_unfinished(batch)
-            for partition, records in batch.items():
+            for partition, records in batch.records.items():
                 self._buffer(partition, records)
             self._metrics.lag.handled(batch)
             if self._is_due():
@@ -115,7 +116,7 @@ class Archive(Stage):
         try:
             self._flush()
         except (ArchiveError, *KAFKA_AWAY) as error:
-            self._start_over({}, error)
+            self._start_over(Batch(), error)
 
     def close(self) -> None:
         """Leave the group; what is not flushed is read again."""
@@ -124,7 +125,7 @@ class Archive(Stage):
         log.info("archive stopped")
 
     def _find_unfinished(self, batch: Batch) -> None:
-        for partition, records in batch.items():
+        for partition, records in batch.records.items():
             if partition not in self._ends:
                 first = records[0].offset
                 ends = unfinished_ends(self._folder, self._topic_id, partition.partition, first)
@@ -187,10 +188,10 @@ class Archive(Stage):
     def _start_over(self, batch: Batch, error: Exception) -> None:
         """Read everything again that is not committed, so that nothing is held while the store or Kafka is away."""
         self._metrics.retries.inc()
-        buffered = {partition: [buffers[0].first] for partition, buffers in self._buffers.items()}
+        buffered = {partition: buffers[0].first.offset for partition, buffers in self._buffers.items()}
         self._buffers.clear()
         self._ends.clear()
-        self._kafka.retry_later({**batch, **buffered}, error)
+        self._kafka.retry_later({**batch.starts_at, **buffered}, error)
 
     def _forget(self, revoked: set[TopicPartition]) -> None:
         """Whoever owns the partition next starts from the committed offset, so its buffered events come again there."""

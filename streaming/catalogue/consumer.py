@@ -18,7 +18,8 @@ from streaming.catalogue.parser import ItemParser, field_label
 from streaming.catalogue.store import CatalogueBatch, Change, open_catalogue_store
 from streaming.dead_letters.letters import DeadLetters
 from streaming.errors import EventError
-from streaming.kafka.consumer import KAFKA_AWAY, Batch, PatientConsumer, next_offsets
+from streaming.kafka.batches import Batch
+from streaming.kafka.consumer import KAFKA_AWAY, PatientConsumer
 from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_items_topic, ensure_topics
 from streaming.settings import StreamingSettings
@@ -64,14 +65,12 @@ class Catalogue(Stage):
                 self._handle(batch)
                 self._metrics.lag.handled(batch)
             elif places := self._kafka.idle_places():  # the store may have lost what it had
-                self._store.check(
-                    [CatalogueBatch(self._topic_id, of.partition, {}, at, at) for of, at in places.items()]
-                )
+                self._store.check([CatalogueBatch(self._topic_id, of.partition, at, at) for of, at in places.items()])
         except StoreBehindError as behind:
-            self._kafka.go_back(batch, behind.positions)
+            self._kafka.go_back(batch.starts_at, behind.positions)
         except (OnlineStoreError, *KAFKA_AWAY) as error:
             self._metrics.retries.inc()
-            self._kafka.retry_later(batch, error)
+            self._kafka.retry_later(batch.starts_at, error)
         self._metrics.paused.set(self.is_paused)
         self._metrics.lag.observe(self._kafka.kafka)
 
@@ -88,15 +87,15 @@ class Catalogue(Stage):
             self._store.write(parsed)
         if rejected:
             self._reject(rejected)
-        offsets = next_offsets(batch)
+        offsets = batch.next_offsets
         self._kafka.commit(offsets)  # if that fails, what comes again is known to the store
-        self._observe(parsed, len(rejected), sum(map(len, batch.values())))
+        self._observe(parsed, len(rejected), len(batch))
         log.debug("catalogue is up to %s", describe(offsets))
 
     def _parse(self, batch: Batch) -> tuple[list[CatalogueBatch], Rejected]:
         """The last change of each item, and the messages that say nothing of any."""
         parsed, rejected = [], Rejected()
-        for partition, records in batch.items():
+        for partition, records in batch.records.items():
             changes: dict[str, Change] = {}
             for record in records:
                 try:
@@ -106,8 +105,8 @@ class Catalogue(Stage):
                 else:
                     timestamp_ms = min(max(0, record.timestamp), MAX_TIMESTAMP_MS)
                     changes[item_id] = Change(record.offset, timestamp_ms, item)
-            follows, end = self._kafka.follows[partition], records[-1].offset + 1
-            parsed.append(CatalogueBatch(self._topic_id, partition.partition, changes, end, follows))
+            starts_at, end = batch.starts_at[partition], records[-1].offset + 1
+            parsed.append(CatalogueBatch(self._topic_id, partition.partition, starts_at, end, changes))
         return parsed, rejected
 
     def _reject(self, rejected: Rejected) -> None:

@@ -5,18 +5,19 @@ value with the highest offset stays, whoever wrote it and whenever.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.online.availability import note_command, note_in_sqlite
 from feature_repo.online.redis_layout import LAYOUTS, row_key
 from feature_repo.online.redis_rows import RedisRows
-from feature_repo.online.rows import EncodedRow, check_follows
+from feature_repo.online.rows import EncodedRow
 from feature_repo.online.store import open_rows
 from feature_repo.schema import Item
 from feature_repo.settings import SharedSettings
 from feature_repo.views import ITEM_PROFILE, item_to_row
+from streaming.kafka.batches import PartitionBatch, check_starts
 
 _ATTEMPTS = 20
 
@@ -33,20 +34,11 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogueBatch:
-    """The last change of each item, by its id, among messages of one partition."""
+class CatalogueBatch(PartitionBatch):
+    """What messages of one partition say of items."""
 
-    topic_id: str
-    partition: int
-    changes: Mapping[str, Change]
-    next_offset: int
-    follows: int = 0
-    """Offset up to which the store must have the partition, as messages from there on are in this batch."""
-
-    @property
-    def position_name(self) -> str:
-        """Names the partition in the online store; a topic that was created anew has another id."""
-        return f"{self.topic_id}/{self.partition}"
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    """The last change of each item, by its id."""
 
 
 class CatalogueStore(Protocol):
@@ -80,7 +72,7 @@ class _RedisCatalogue:
         raise OnlineStoreError("other consumers keep writing the same items: is CATALOGUE_GROUP the same for all?")
 
     def check(self, batches: Sequence[CatalogueBatch]) -> None:
-        check_follows(batches, self._rows.begin([batch.position_name for batch in batches], []))
+        check_starts(batches, self._rows.begin([batch.position_name for batch in batches], []).positions)
 
     def close(self) -> None:
         self._rows.close()
@@ -88,8 +80,8 @@ class _RedisCatalogue:
     def _write_once(self, batches: Sequence[CatalogueBatch]) -> bool:
         names = [batch.position_name for batch in batches]
         begun = self._rows.begin(names, [])
-        check_follows(batches, begun)
         positions = begun.positions
+        check_starts(batches, positions)
         changes: dict[str, Change] = {}
         for batch, position in zip(batches, positions, strict=True):
             changes |= {key: change for key, change in batch.changes.items() if change.offset >= position}

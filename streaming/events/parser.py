@@ -157,7 +157,7 @@ def _read_protobuf(message: bytes) -> dict[str, Any]:
     try:
         event = pb.Event.FromString(message)
     except DecodeError as error:
-        raise EventError("event", "the Protobuf message nextclick.v1.Event", Reason.MALFORMED) from error
+        raise EventError("event", "the Protobuf message nextclick.events.v1.Event", Reason.MALFORMED) from error
     fields: dict[str, Any] = {
         "event_id": event.event_id,
         "event_type": event.event_type,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -11,11 +11,12 @@ from feature_repo.archive.folder import ArchiveFolder, open_archive
 from feature_repo.archive.names import ArchiveFile
 from feature_repo.archive.reader import OFFSET, by_date_and_partition, partition_in_offset_order
 from feature_repo.errors import ArchiveError
+from feature_repo.online.redis_rows import RedisRows
 from feature_repo.schema import Event, EventType
 from streaming.erasures import Erasures
 from streaming.kafka.admin import open_admin
 from streaming.kafka.topics import ensure_topics
-from streaming.sessions.batches import PartitionBatch
+from streaming.sessions.batches import EventBatch
 from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings
 
@@ -93,7 +94,8 @@ def backfill(
     total = sum(_span(of_partition) for of_partition in partitions)
     passed = 0
     yet_to_come = {} if times.are_all else _yet_to_come(settings)
-    with closing(OnlineFold(settings, rewrites=True)) as fold, closing(Erasures(settings)) as erasures:
+    with closing(RedisRows(settings)) as rows, closing(Erasures(settings)) as erasures:
+        fold = OnlineFold(rows, settings, rewrites=True)
         for of_partition in partitions:
             first = min(file.offsets.first for file in of_partition)
             until = yet_to_come.get(of_partition[0].offsets.source)
@@ -131,7 +133,7 @@ def _yet_to_come(settings: StreamingSettings) -> dict[tuple[str, int], int]:
 
 def _batches(
     folder: ArchiveFolder, files: Sequence[ArchiveFile], times: Times, until: int | None, size: int
-) -> Iterator[PartitionBatch]:
+) -> Iterator[EventBatch]:
     """Of one partition, up to this offset."""
     source = files[0].offsets.source
     held: list[tuple[int, Event]] = []
@@ -142,12 +144,12 @@ def _batches(
             if times.hold(event.timestamp_ms) and (until is None or offset < until)
         )
         while len(held) >= size:
-            yield PartitionBatch(*source, held[:size], held[size - 1][0] + 1)
+            yield EventBatch(*source, 0, held[size - 1][0] + 1, held[:size])
             del held[:size]
     if held:
         # messages after the last event were none, as the consumer knew too
         end = max(file.offsets.end for file in files) if times.are_all else 0
-        yield PartitionBatch(*source, held, max(end, held[-1][0] + 1))
+        yield EventBatch(*source, 0, max(end, held[-1][0] + 1), held)
 
 
 def _events(table: pa.Table) -> Iterator[tuple[int, Event]]:
@@ -157,9 +159,9 @@ def _events(table: pa.Table) -> Iterator[tuple[int, Event]]:
         yield offset, Event(event_id, _EVENT_TYPES[event_type], session_id, item_id, timestamp_ms, user_id)
 
 
-def _apply(fold: OnlineFold, erasures: Erasures, batch: PartitionBatch, result: Backfilled) -> None:
+def _apply(fold: OnlineFold, erasures: Erasures, batch: EventBatch, result: Backfilled) -> None:
     kept = [pair for pair in batch.events if not erasures.is_erased(pair[1])]
     result.erased += len(batch.events) - len(kept)
-    applied = fold.apply([PartitionBatch(batch.topic_id, batch.partition, kept, batch.next_offset)])
+    applied = fold.apply([replace(batch, events=kept)])
     result.new += applied.new.total()
     result.repeated += applied.repeated.total()

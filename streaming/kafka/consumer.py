@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from kafka import TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
 from kafka.coordinator.base import MemberState
 from kafka.errors import KafkaError, RetriableError
 
 from streaming.errors import KafkaFailedError, KafkaUnavailableError
+from streaming.kafka.batches import Batch
 from streaming.kafka.failures import kafka_errors
 from streaming.kafka.gaps import PLACELESS, Gap, GapFinder
 from streaming.kafka.member import commit, describe, open_consumer, position
@@ -33,8 +33,6 @@ _LOOK_SECONDS = 5.0
 
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
-
-Batch = dict[TopicPartition, list[ConsumerRecord]]
 
 KAFKA_AWAY = (KafkaFailedError,)
 """What asking Kafka for something raises while brokers, or what grants tokens for them, do not answer."""
@@ -61,8 +59,6 @@ class PatientConsumer:
         self._uncommitted: dict[TopicPartition, int] = {}
         self._next: dict[TopicPartition, int] = {}
         """Where what is handed out goes on, by partition, since it was last assigned."""
-        self.follows: dict[TopicPartition, int] = {}
-        """Of each partition of the last batch, the offset from which on no message was left out before it."""
         self._committed_at = 0.0
         self._looked_at = 0.0
         self._rebalances = RebalanceNotes(self._forget_positions)
@@ -104,41 +100,41 @@ class PatientConsumer:
         """
         self._see_rejoin_through()
         try:
-            batch: Batch = self.kafka.poll(timeout_ms=wait_ms)
+            records = self.kafka.poll(timeout_ms=wait_ms)
         except RetriableError as error:  # of a refresh of metadata; the client has the next try under way
             log.debug("Kafka does not answer: %s", error)
             time.sleep(POLL_MS / 1000)
-            return {}
+            return Batch()
         except PLACELESS as error:
             self._find_place(error)
-            return {}
+            return Batch()
         except KafkaError as error:
             raise KafkaUnavailableError(self._settings.kafka_bootstrap_servers, str(error)) from error
+        batch = Batch(records, {each: self._next.get(each, found[0].offset) for each, found in records.items()})
         if self._retry_at is None:
-            self.follows = {partition: self._next.get(partition, at) for partition, at in first_offsets(batch).items()}
-            self._next |= next_offsets(batch)
+            self._next |= batch.next_offsets
             return batch
-        self._give_back(batch)  # of partitions that were assigned in the meantime
+        self._give_back(batch.starts_at)  # of partitions that were assigned in the meantime
         if time.monotonic() >= self._retry_at:
             self._retry_at = None
             self.kafka.resume(*self.kafka.paused())
-        return {}
+        return Batch()
 
     def take_revoked(self) -> set[TopicPartition]:
         """Partitions revoked since the last call, even if they were assigned again in between."""
         return self._rebalances.take_revoked()
 
-    def retry_later(self, batch: Batch, error: Exception) -> None:
-        """Have the batch come again, and nothing else before; an empty one if what failed is a commit."""
-        place = describe(first_offsets(batch) or self._uncommitted)
-        what = "written" if batch else "committed"
+    def retry_later(self, starts_at: Mapping[TopicPartition, int], error: Exception) -> None:
+        """Have messages come again from these offsets on, and nothing else before; none if what failed is a commit."""
+        place = describe(starts_at or self._uncommitted)
+        what = "written" if starts_at else "committed"
         is_told = str(error) == self._trouble or (self._outage.is_away and isinstance(error, KAFKA_AWAY))
         level = logging.DEBUG if is_told else logging.ERROR
         log.log(level, "%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
         if not is_told:
             self._trouble, self._troubled_at = str(error), self._troubled_at or time.monotonic()
-        self._give_back(batch)
-        self._given_back.update(batch or self._uncommitted)
+        self._give_back(starts_at)
+        self._given_back.update(starts_at or self._uncommitted)
         self._retry_at = time.monotonic() + self._delay
         self._delay = min(2 * self._delay, _LAST_RETRY_SECONDS)
 
@@ -150,13 +146,13 @@ class PatientConsumer:
         places = {each: self._next.get(each, position(self.kafka, each)) for each in self.kafka.assignment()}
         return {partition: at for partition, at in places.items() if at is not None}
 
-    def go_back(self, batch: Batch, positions: Mapping[int, int]) -> None:
-        """Have the batch come again, and before it, of partitions of these numbers, all from these offsets on."""
+    def go_back(self, starts_at: Mapping[TopicPartition, int], positions: Mapping[int, int]) -> None:
+        """Have messages come again from these offsets on, and of partitions of these numbers, from these positions."""
         assigned = self.kafka.assignment()
         behind = {each: positions[each.partition] for each in assigned if each.partition in positions}
-        stood = {each: self._next.get(each, position(self.kafka, each)) for each in behind} | first_offsets(batch)
+        stood = {each: self._next.get(each, position(self.kafka, each)) for each in behind} | dict(starts_at)
         self._gaps.read_up_to |= {each: at for each, at in stood.items() if at is not None}
-        self._seek(first_offsets(batch) | behind)
+        self._seek({**starts_at, **behind})
         with suppress(*KAFKA_AWAY), kafka_errors(self._settings):
             self._tell(behind)
 
@@ -220,8 +216,8 @@ class PatientConsumer:
         self._gaps.read_up_to.clear()
         self.kafka._subscription.assign_from_subscribed([])
 
-    def _give_back(self, batch: Batch) -> None:
-        self._seek(first_offsets(batch))
+    def _give_back(self, starts_at: Mapping[TopicPartition, int]) -> None:
+        self._seek(starts_at)
         self.kafka.pause(*self.kafka.assignment())
 
     def _seek(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -246,13 +242,3 @@ class PatientConsumer:
         begins = self.kafka.beginning_offsets(list(lacking), timeout_ms=_ASK_MS)
         if gone := {partition: begin for partition, begin in begins.items() if begin > lacking[partition]}:
             log.warning("Kafka has no longer what was before %s: run nextclick backfill", describe(gone))
-
-
-def first_offsets(batch: Batch) -> dict[TopicPartition, int]:
-    """Where each partition's records begin."""
-    return {partition: records[0].offset for partition, records in batch.items()}
-
-
-def next_offsets(batch: Batch) -> dict[TopicPartition, int]:
-    """What to commit once the records are written."""
-    return {partition: records[-1].offset + 1 for partition, records in batch.items()}

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstreaming/proto/event.proto\x12\x0cnextclick.v1\"\x9b\x02\n\x05\x45vent\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0f\n\x07item_id\x18\x06 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x07 \x01(\x03\x12\x37\n\nattributes\x18\x08 \x03(\x0b\x32#.nextclick.v1.Event.AttributesEntry\x1aO\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.nextclick.v1.AttributeValue:\x02\x38\x01\"\\\n\x0e\x41ttributeValue\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x0f\n\x05whole\x18\x02 \x01(\x12H\x00\x12\x10\n\x06number\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04\x66lag\x18\x04 \x01(\x08H\x00\x42\x07\n\x05valueb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstreaming/proto/event.proto\x12\x13nextclick.events.v1\"\xa9\x02\n\x05\x45vent\x12\x16\n\x0eschema_version\x18\x01 \x01(\r\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x0f\n\x07user_id\x18\x05 \x01(\t\x12\x0f\n\x07item_id\x18\x06 \x01(\t\x12\x14\n\x0ctimestamp_ms\x18\x07 \x01(\x03\x12>\n\nattributes\x18\x08 \x03(\x0b\x32*.nextclick.events.v1.Event.AttributesEntry\x1aV\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.nextclick.events.v1.AttributeValue:\x02\x38\x01\"\\\n\x0e\x41ttributeValue\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12\x0f\n\x05whole\x18\x02 \x01(\x12H\x00\x12\x10\n\x06number\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04\x66lag\x18\x04 \x01(\x08H\x00\x42\x07\n\x05valueb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,10 +33,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENT_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_EVENT_ATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_EVENT']._serialized_start=46
-  _globals['_EVENT']._serialized_end=329
-  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_start=250
-  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_end=329
-  _globals['_ATTRIBUTEVALUE']._serialized_start=331
-  _globals['_ATTRIBUTEVALUE']._serialized_end=423
+  _globals['_EVENT']._serialized_start=53
+  _globals['_EVENT']._serialized_end=350
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_start=264
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_end=350
+  _globals['_ATTRIBUTEVALUE']._serialized_start=352
+  _globals['_ATTRIBUTEVALUE']._serialized_end=444
 # @@protoc_insertion_point(module_scope)

@@ -5,24 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from feature_repo.schema import Event, EventType
+from streaming.kafka.batches import PartitionBatch
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionBatch:
-    """Events of one partition in the order of their offsets, of which those between that are no events are left out."""
+class EventBatch(PartitionBatch):
+    """Events of one partition."""
 
-    topic_id: str
-    partition: int
-    events: Sequence[tuple[int, Event]]
-    next_offset: int
-    """Offset after the last message of the batch, event or not."""
-    follows: int = 0
-    """Offset up to which the store must have the partition, as messages from there on are in this batch."""
-
-    @property
-    def position_name(self) -> str:
-        """Names the partition in the online store; a topic that was created anew has another id."""
-        return f"{self.topic_id}/{self.partition}"
+    events: Sequence[tuple[int, Event]] = ()
+    """With their offsets, in the order of these. Messages that are no events are left out."""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -18,15 +18,18 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.errors import OnlineStoreError, StoreBehindError
 from feature_repo.feature_store import apply
+from feature_repo.online.redis_rows import RedisRows
+from feature_repo.online.rows import Sending
 from feature_repo.schema import Event, EventType
 from streaming.dead_letters.letters import DeadLetters
 from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events.parser import EventParser
-from streaming.kafka.consumer import KAFKA_AWAY, POLL_MS, Batch, PatientConsumer, next_offsets
+from streaming.kafka.batches import Batch
+from streaming.kafka.consumer import KAFKA_AWAY, POLL_MS, PatientConsumer
 from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_topics
-from streaming.sessions.batches import Applied, PartitionBatch
+from streaming.sessions.batches import Applied, EventBatch
 from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import Result, StreamingMetrics
@@ -77,7 +80,8 @@ class Consumer(Stage):
         self._topic_id = topic_id
         self._full_batch = settings.consumer_batch_size
         self._parser = EventParser()
-        self._fold = OnlineFold(settings)
+        self._rows = RedisRows(settings)
+        self._fold = OnlineFold(self._rows, settings)
         self._dead_letters = DeadLetters(settings)
         self._erasures = Erasures(settings)
         self._sent: Sent | None = None
@@ -87,7 +91,7 @@ class Consumer(Stage):
         """Wait for the next batch, shortly, and handle it; one that the store does not take comes again."""
         batch = self._kafka.poll(0 if self._sent else POLL_MS)
         revoked = self._kafka.take_revoked()
-        with self._trying_again(batch):
+        with self._trying_again(batch.starts_at):
             erased = bool(batch) and self._erasures.refresh(REFRESH_SECONDS)
             parsed = self._parse(batch)
             self._finish()
@@ -97,7 +101,7 @@ class Consumer(Stage):
                 self._fold.forget_all()
             if batch:
                 self._send(batch, parsed)
-                if sum(map(len, batch.values())) < self._full_batch:
+                if len(batch) < self._full_batch:
                     self._finish()
             else:
                 self._commit({})
@@ -118,12 +122,12 @@ class Consumer(Stage):
         self._kafka.close()
         self._erasures.close()
         self._dead_letters.close()
-        self._fold.close()
+        self._rows.close()
         log.info("consumer stopped")
 
     @contextmanager
-    def _trying_again(self, batch: Batch) -> Iterator[None]:
-        unwritten = {**batch, **self._sent.batch} if self._sent else batch
+    def _trying_again(self, starts_at: Mapping[TopicPartition, int]) -> Iterator[None]:
+        unwritten = {**starts_at, **self._sent.batch.starts_at} if self._sent else starts_at
         try:
             yield
         except (OnlineStoreError, *KAFKA_AWAY) as error:
@@ -138,20 +142,20 @@ class Consumer(Stage):
 
     def _send(self, batch: Batch, parsed: "Parsed") -> None:
         started = time.perf_counter()
-        answer = self._fold.send(parsed.batches)
-        self._sent = Sent(batch, parsed, answer, parsed.seconds + time.perf_counter() - started)
+        sending = self._fold.send(parsed.batches)
+        self._sent = Sent(batch, parsed, sending, parsed.seconds + time.perf_counter() - started)
 
     def _finish(self) -> None:
         """See through what was sent: the store has it, then dead letters, then the commit."""
         if not (sent := self._sent):
             return
-        applied = sent.answer()
+        applied = sent.sending.wait()
         self._metrics.fold_seconds.observe(sent.seconds)
         self._observe(sent.parsed, applied)
         if sent.parsed.rejected:
             self._reject(sent.parsed.rejected)
         self._sent = None
-        offsets = next_offsets(sent.batch)
+        offsets = sent.batch.next_offsets
         self._commit(offsets)
         self._metrics.lag.handled(sent.batch)
         rejected = len(sent.parsed.rejected)
@@ -164,14 +168,14 @@ class Consumer(Stage):
     def _check_store(self) -> None:
         """It may have lost what it had, and otherwise that would show with the next event only."""
         if places := self._kafka.idle_places():
-            self._fold.check([PartitionBatch(self._topic_id, of.partition, [], at, at) for of, at in places.items()])
+            self._fold.check([EventBatch(self._topic_id, of.partition, at, at) for of, at in places.items()])
 
     def _parse(self, batch: Batch) -> "Parsed":
         started = time.perf_counter()
         parse = self._parser.parse_record
         erasures = self._erasures or None
         parsed = Parsed()
-        for partition, records in batch.items():
+        for partition, records in batch.records.items():
             events: list[tuple[int, Event]] = []
             for record in records:
                 try:
@@ -184,8 +188,8 @@ class Consumer(Stage):
                     continue
                 events.append((record.offset, event))
                 parsed.arrived_ms.append(record.timestamp)
-            follows, end = self._kafka.follows[partition], records[-1].offset + 1
-            parsed.batches.append(PartitionBatch(self._topic_id, partition.partition, events, end, follows))
+            starts_at, end = batch.starts_at[partition], records[-1].offset + 1
+            parsed.batches.append(EventBatch(self._topic_id, partition.partition, starts_at, end, events))
         parsed.seconds = time.perf_counter() - started
         return parsed
 
@@ -218,7 +222,7 @@ Rejected = list[tuple[ConsumerRecord, EventError]]
 class Parsed:
     """What the messages of a batch turned out to be."""
 
-    batches: list[PartitionBatch] = field(default_factory=list)
+    batches: list[EventBatch] = field(default_factory=list)
     arrived_ms: list[int] = field(default_factory=list)
     """When the messages of these events were sent, in ms since the epoch."""
     rejected: Rejected = field(default_factory=list)
@@ -234,7 +238,6 @@ class Sent:
 
     batch: Batch
     parsed: Parsed
-    answer: Callable[[], Applied]
-    """Waits for the store to have it."""
+    sending: Sending[Applied]
     seconds: float
     """Spent on it so far."""

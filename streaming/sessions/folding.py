@@ -1,78 +1,76 @@
 """Folds batches of events into the online store: sessions, popular items and user histories.
 
 Sessions, popular items and the position in each partition are written in one transaction, so that an event which comes
-again, after a crash or to another consumer, counts once. Histories go row by row: a user's sessions may lie in several
-partitions, so other consumers write the same rows, and a row that changed meanwhile is read and folded again.
+again, after a crash or to another consumer, counts once. Histories go row by row. A user's sessions may lie in several
+partitions, so other consumers write the same rows; a row that changed meanwhile is read and folded again.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.online.redis_layout import Encoded
-from feature_repo.online.rows import EncodedRow, check_follows
-from feature_repo.online.store import open_rows
+from feature_repo.online.redis_rows import RedisRows
+from feature_repo.online.rows import Sending
 from feature_repo.schema import Event
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY
-from streaming.sessions.batches import Applied, PartitionBatch
-from streaming.sessions.hot_timelines import HotTimelines
+from streaming.kafka.batches import check_starts
+from streaming.sessions.batches import Applied, EventBatch
+from streaming.sessions.hot_timelines import HotTimelines, KeptTimeline, dirty_rows
 from streaming.sessions.popular_items import PopularItems
 from streaming.sessions.sorted_events import Entries, entries_of
-from streaming.sessions.timeline import SessionTimeline, Timeline, UserTimeline
+from streaming.sessions.timeline import SessionTimeline, UserTimeline
 from streaming.settings import StreamingSettings
 
+_FIGHT = "other consumers keep writing the same sessions: is CONSUMER_GROUP the same for all?"
 _ATTEMPTS = 20
 """Tries of a batch against other writers of the same rows; more than a few mean that two consumers fight for good."""
 
 _EXPIRY_REFRESH_SECONDS = 3600.0
 """Age at which a row's expiry, weeks ahead, is set anew."""
 
+Sessions = dict[str, KeptTimeline[SessionTimeline]]
+Users = dict[str, KeptTimeline[UserTimeline]]
+
 
 class OnlineFold:
-    """Applies batches, each whole or not at all. For one thread.
+    """Applies batches to the rows it is given, each batch whole or not at all. For one thread.
 
     One that `rewrites` what others may have folded long ago has them read their rows again.
     """
 
-    def __init__(self, settings: StreamingSettings, rewrites: bool = False) -> None:
-        self._rows = open_rows(settings)
+    def __init__(self, rows: RedisRows, settings: StreamingSettings, rewrites: bool = False) -> None:
+        self._rows = rows
         self._rewrites = rewrites
         self._rewrites_seen = 0
         self._sessions: HotTimelines[SessionTimeline] = HotTimelines(settings.hot_events)
         self._users: HotTimelines[UserTimeline] = HotTimelines(settings.hot_events)
-        self._popular = PopularItems(self._rows) if settings.fold_popular_items else None
+        self._popular = PopularItems(rows) if settings.fold_popular_items else None
         self._folds_history = settings.fold_user_history
         self._positions: dict[str, int] = {}
 
-    def apply(self, batches: Sequence[PartitionBatch]) -> Applied:
+    def apply(self, batches: Sequence[EventBatch]) -> Applied:
         """Fold at most one batch of each partition into the store; what was applied before changes nothing.
 
-        Raises OnlineStoreError; then nothing is remembered that the store may not have, and the batch may come again,
-        if that is a StoreBehindError, after what the store lacks.
+        Raises OnlineStoreError. Then nothing is remembered that the store may not have, and the batches may come
+        again. After a StoreBehindError, what the store lacks has to come before them.
         """
-        return self.send(batches)()
+        return self.send(batches).wait()
 
-    def send(self, batches: Sequence[PartitionBatch]) -> Callable[[], Applied]:
-        """As `apply`, save that the store's answer is waited for by calling what this returns.
+    def send(self, batches: Sequence[EventBatch]) -> Sending[Applied]:
+        """The same, without waiting for the answer, which has to be asked for before anything else is done here.
 
-        Call it before anything else here, save `forget_all`, which gives it up. Both raise OnlineStoreError.
+        Only `forget_all` may come before: it gives up what was sent. Raises OnlineStoreError, as `wait` does.
         """
         work = _Work(batches, self._folds_history)
-        with self._forgetting():
-            answer = self._attempt(work)
+        return _SentWork(self._write(work), work)
 
-        def finish() -> Applied:
-            with self._forgetting():
-                self._finish(work, answer)
-            return work.applied
-
-        return finish
-
-    def check(self, batches: Sequence[PartitionBatch]) -> None:
+    def check(self, batches: Sequence[EventBatch]) -> None:
         """Raise StoreBehindError where `apply` would; other than that, batches without events do nothing."""
         with self._forgetting():
-            check_follows(batches, self._rows.begin([batch.position_name for batch in batches], []))
+            check_starts(batches, self._rows.begin([batch.position_name for batch in batches], []).positions)
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Drop what is remembered of partitions that another consumer may write from now on."""
@@ -91,10 +89,6 @@ class OnlineFold:
         if self._popular:
             self._popular.clear()
 
-    def close(self) -> None:
-        """Give connections back."""
-        self._rows.close()
-
     @contextmanager
     def _forgetting(self) -> Iterator[None]:
         try:
@@ -103,56 +97,37 @@ class OnlineFold:
             self.forget_all()
             raise
 
-    def _finish(self, work: "_Work", answer: Callable[[], bool] | None) -> None:
-        for _ in range(_ATTEMPTS):
-            if answer and answer():
-                return self._swap_again(work)
-            answer = self._attempt(work)
-        raise OnlineStoreError("other consumers keep writing the same sessions: is CONSUMER_GROUP the same for all?")
+    def _write(self, work: "_Work") -> Iterator[None]:
+        """One batch, step by step, again from the first step if another consumer was faster.
 
-    def _attempt(self, work: "_Work") -> Callable[[], bool] | None:
-        """None when another consumer has written these partitions since we last did; then nothing is sent.
-
-        The answer is False when one was faster, and no session is written. Histories are folded while the store takes
-        the sessions, and may be written though these were refused: an event that comes again changes nothing.
+        It stops where everything is sent. Whoever goes on with it wants the answer.
         """
-        read = self._read(work)
-        if read is None:
-            return None
-        sessions, users, positions = read
-        if self._popular:
-            self._popular.load(work.batches)
-        for batch, entries in zip(work.batches, work.entries, strict=True):
-            self._fold_batch(batch, entries, sessions, positions[batch.position_name], work.applied)
-        for batch in work.batches:
-            positions[batch.position_name] = max(positions[batch.position_name], batch.next_offset)
-        rows = _dirty_rows(sessions.values())
-        rows += self._popular.dirty_rows() if self._popular else []
-        committed = self._rows.send_commit(positions, rows, is_rewrite=self._rewrites)
-        swapped = self._send_histories(work, users)
-
-        def answer() -> bool:
-            with _timed(work.applied):
-                is_committed = committed()
-            swapped()
-            if is_committed:
-                self._remember(work, sessions, positions)
-            else:
+        with self._forgetting():
+            for _ in range(_ATTEMPTS):
+                # 1. Read positions and cold rows, in one round trip.
+                if (found := self._read(work)) is None:
+                    continue
+                # 2. Fold the events into sessions and popular items.
+                self._fold(work, found)
+                # 3. Send them with the positions, as one transaction. Fold histories while Redis works, and send those.
+                committing = self._send_sessions(work, found)
+                changed = self._fold_histories(work, found.users)
+                swapping = self._send_histories(changed)
+                yield
+                # 4. Wait for both answers.
+                with work.timed():
+                    is_committed, swapped = committing.wait(), swapping.wait()
+                # 5. Remember what the store has from now on.
+                self._remember_histories(work, found.users, changed, swapped)
+                if is_committed:
+                    self._remember_sessions(work, found)
+                    self._write_lost_histories(work)
+                    return
                 self.forget(batch.partition for batch in work.batches)
-            return is_committed
+            raise OnlineStoreError(_FIGHT)
 
-        return answer
-
-    def _remember(self, work: "_Work", sessions: dict[str, SessionTimeline], positions: dict[str, int]) -> None:
-        self._positions |= positions
-        self._rewrites_seen += self._rewrites
-        for batch, session_ids in zip(work.batches, work.session_ids, strict=True):
-            self._sessions.put({session_id: sessions[session_id] for session_id in session_ids}, batch.partition)
-        if self._popular:
-            self._popular.written()
-
-    def _read(self, work: "_Work") -> tuple[dict[str, SessionTimeline], dict[str, UserTimeline], dict[str, int]] | None:
-        """Sessions, users and positions of the batches, in one round trip; None if these are not the ones we wrote."""
+    def _read(self, work: "_Work") -> "_Found | None":
+        """What the batch needs. None if others have written these partitions, and what is remembered of them is old."""
         session_ids = set[str]().union(*work.session_ids)
         sessions, users = self._sessions.get(session_ids), self._users.get(work.of_user)
         cold = [session_id for session_id in session_ids if session_id not in sessions]
@@ -164,7 +139,7 @@ class OnlineFold:
             [(SESSION_EVENTS, session_id) for session_id in cold],
             [(USER_HISTORY, user_id) for user_id in cold_users],
         )
-        check_follows(work.batches, begun)
+        check_starts(work.batches, begun.positions)
         positions = dict(zip(names, begun.positions, strict=True))
         if begun.rewrites != self._rewrites_seen:
             self._rewrites_seen = begun.rewrites
@@ -174,71 +149,91 @@ class OnlineFold:
         if any(self._positions.get(name, position) != position for name, position in positions.items()):
             self.forget(batch.partition for batch in work.batches)
             return None
-        for session_id, fields in zip(cold, begun.rows, strict=True):
-            sessions[session_id] = (
-                SessionTimeline.from_fields(session_id, fields) if fields else SessionTimeline(session_id)
-            )
+        sessions |= {key: _session(key, fields) for key, fields in zip(cold, begun.rows, strict=True)}
         users |= {key: _user(key, *found) for key, found in zip(cold_users, begun.shared, strict=True)}
-        return sessions, users, positions
+        return _Found(sessions, users, positions)
 
-    def _fold_batch(
-        self,
-        batch: PartitionBatch,
-        entries_of_event: Sequence[Entries],
-        timelines: dict[str, SessionTimeline],
-        position: int,
-        applied: Applied,
-    ) -> None:
-        new: list[tuple[int, Event]] = []
-        for offset_and_event, entries in zip(batch.events, entries_of_event, strict=True):
-            event = offset_and_event[1]
-            if timelines[event.session_id].add(event, entries):
-                new.append(offset_and_event)
-            else:
-                applied.repeated[event.event_type] += 1
-        applied.new.update([event.event_type for _, event in new])
+    def _fold(self, work: "_Work", found: "_Found") -> None:
+        """An event that is new to its session counts towards popular items, unless the store has counted it before."""
+        applied, sessions, popular = work.applied, found.sessions, self._popular
+        if popular:
+            popular.load(work.batches)
+        for batch, entries_of_event in zip(work.batches, work.entries, strict=True):
+            new: list[tuple[int, Event]] = []
+            for offset_and_event, entries in zip(batch.events, entries_of_event, strict=True):
+                event = offset_and_event[1]
+                if sessions[event.session_id].timeline.add(event, entries):
+                    new.append(offset_and_event)
+                else:
+                    applied.repeated[event.event_type] += 1
+            applied.new.update([event.event_type for _, event in new])
+            position = found.positions[batch.position_name]
+            if popular:
+                popular.add(batch.partition, [event for offset, event in new if offset >= position])
+            found.positions[batch.position_name] = max(position, batch.next_offset)
+
+    def _send_sessions(self, work: "_Work", found: "_Found") -> Sending[bool]:
+        rows = dirty_rows(found.sessions.values())
+        rows += self._popular.dirty_rows() if self._popular else []
+        return self._rows.send_commit(found.positions, rows, is_rewrite=self._rewrites)
+
+    def _remember_sessions(self, work: "_Work", found: "_Found") -> None:
+        self._positions |= found.positions
+        self._rewrites_seen += self._rewrites
+        for batch, session_ids in zip(work.batches, work.session_ids, strict=True):
+            self._sessions.put({session_id: found.sessions[session_id] for session_id in session_ids}, batch.partition)
         if self._popular:
-            self._popular.add(batch.partition, [event for offset, event in new if offset >= position])
+            self._popular.written()
 
-    def _send_histories(self, work: "_Work", users: dict[str, UserTimeline]) -> Callable[[], None]:
-        """What is returned waits for the store's answer, and leaves the work to be done again for others' rows."""
+    def _fold_histories(self, work: "_Work", users: Users) -> Users:
+        """Those that have changed. They may be written though sessions are refused: a repeat changes nothing."""
         for user_id, events in work.of_user.items():
-            add = users[user_id].add
+            add = users[user_id].timeline.add
             for event, entries in events:
                 add(event, entries)
-        changed = [timeline for timeline in users.values() if timeline.dirty]
-        revisions = [timeline.revision for timeline in changed]
-        swapped = self._rows.send_swap(_dirty_rows(changed), revisions)
+        return {user_id: kept for user_id, kept in users.items() if kept.timeline.dirty}
 
-        def finish() -> None:
-            with _timed(work.applied):
-                answers = swapped()
-            lost = {timeline.key for timeline, done in zip(changed, answers, strict=True) if not done}
-            for timeline in changed:
-                timeline.revision += 1
-            self._users.put({key: timeline for key, timeline in users.items() if key not in lost}, 0)
-            self._users.remove(lost)
-            work.of_user = {user_id: work.of_user[user_id] for user_id in lost}
+    def _send_histories(self, changed: Users) -> Sending[list[bool]]:
+        return self._rows.send_swap(dirty_rows(changed.values()), [kept.revision for kept in changed.values()])
 
-        return finish
+    def _remember_histories(self, work: "_Work", users: Users, changed: Users, swapped: list[bool]) -> None:
+        """What another consumer has changed in the meantime is forgotten, and its events are still to be folded."""
+        lost = {user_id for user_id, done in zip(changed, swapped, strict=True) if not done}
+        for kept in changed.values():
+            kept.revision += 1
+        self._users.put({user_id: kept for user_id, kept in users.items() if user_id not in lost}, 0)
+        self._users.remove(lost)
+        work.of_user = {user_id: work.of_user[user_id] for user_id in lost}
 
-    def _swap_again(self, work: "_Work") -> None:
-        """Fold histories again that another consumer has changed in the meantime."""
+    def _write_lost_histories(self, work: "_Work") -> None:
+        """Fold those again that another consumer has changed in the meantime."""
         for _ in range(_ATTEMPTS):
             if not work.of_user:
                 return
             user_ids = list(work.of_user)
-            found = self._rows.read_revised([(USER_HISTORY, user_id) for user_id in user_ids])
-            users = {user_id: _user(user_id, *row) for user_id, row in zip(user_ids, found, strict=True)}
-            self._send_histories(work, users)()
+            rows = self._rows.read_revised([(USER_HISTORY, user_id) for user_id in user_ids])
+            users = {user_id: _user(user_id, *row) for user_id, row in zip(user_ids, rows, strict=True)}
+            changed = self._fold_histories(work, users)
+            with work.timed():
+                swapped = self._send_histories(changed).wait()
+            self._remember_histories(work, users, changed, swapped)
         if work.of_user:
             raise OnlineStoreError("other consumers keep writing the same users' histories")
+
+
+class _Found(NamedTuple):
+    """What a batch is folded on."""
+
+    sessions: Sessions
+    users: Users
+    positions: dict[str, int]
+    """Of each partition, by its name: how far the store has come, and once folded, how far it will."""
 
 
 class _Work:
     """Batches on their way into the store."""
 
-    def __init__(self, batches: Sequence[PartitionBatch], folds_history: bool) -> None:
+    def __init__(self, batches: Sequence[EventBatch], folds_history: bool) -> None:
         self.batches = batches
         self.entries = [entries_of([event for _, event in batch.events]) for batch in batches]
         """Of each batch's events."""
@@ -253,29 +248,32 @@ class _Work:
                     if event.user_id:
                         self.of_user.setdefault(event.user_id, []).append((event, entries))
 
-
-def _user(user_id: str, revision: int, fields: Encoded | None) -> UserTimeline:
-    timeline = UserTimeline.from_fields(user_id, fields) if fields else UserTimeline(user_id)
-    timeline.revision = revision
-    return timeline
-
-
-@contextmanager
-def _timed(applied: Applied) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    applied.write_seconds += time.perf_counter() - started
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the block as waiting for the store."""
+        started = time.perf_counter()
+        yield
+        self.applied.write_seconds += time.perf_counter() - started
 
 
-def _dirty_rows(timelines: Iterable[Timeline]) -> list[EncodedRow]:
-    """Rows of what has changed, which counts as written from now on: a failed write forgets the timelines."""
-    now = time.monotonic()
-    rows = []
-    for timeline in timelines:
-        if timeline.dirty:
-            sets_expiry = not timeline.expiry_set_at or now - timeline.expiry_set_at > _EXPIRY_REFRESH_SECONDS
-            rows.append(EncodedRow(timeline.view, timeline.key, timeline.encoded(), sets_expiry))
-            timeline.dirty = False
-            if sets_expiry:
-                timeline.expiry_set_at = now
-    return rows
+class _SentWork:
+    """A batch whose steps were taken as far as they go without waiting for the store's answer."""
+
+    def __init__(self, steps: Iterator[None], work: _Work) -> None:
+        self._steps = steps
+        self._work = work
+        next(steps)
+
+    def wait(self) -> Applied:
+        """See Sending."""
+        for _ in self._steps:
+            """Another consumer was faster, and all is sent again."""
+        return self._work.applied
+
+
+def _session(session_id: str, fields: Encoded | None) -> KeptTimeline[SessionTimeline]:
+    return KeptTimeline(SessionTimeline.from_fields(session_id, fields) if fields else SessionTimeline(session_id))
+
+
+def _user(user_id: str, revision: int, fields: Encoded | None) -> KeptTimeline[UserTimeline]:
+    return KeptTimeline(UserTimeline.from_fields(user_id, fields) if fields else UserTimeline(user_id), revision)

@@ -2,29 +2,20 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from itertools import islice
-from typing import Protocol
 
 from feature_repo.online.popularity import PopularityShard
 from feature_repo.online.redis_layout import decode_value
-from feature_repo.online.rows import EncodedRow, Rows
+from feature_repo.online.redis_rows import RedisRows
+from feature_repo.online.rows import EncodedRow
 from feature_repo.schema import MAX_POPULAR_SHARDS, Event, EventType
 from feature_repo.views import ITEM_PROFILE, POPULAR_ITEMS, FeatureType, popular_key, popular_scope
 from streaming.errors import TooManyPartitionsError
+from streaming.sessions.batches import EventBatch
 
 ALL = popular_scope()
 _CATEGORY_FIELD = list(ITEM_PROFILE.features).index("category")
-
-
-class EventBatch(Protocol):
-    """The part of a `PartitionBatch` that matters here."""
-
-    @property
-    def partition(self) -> int: ...
-
-    @property
-    def events(self) -> Sequence[tuple[int, Event]]: ...
 
 
 class PopularItems:
@@ -33,7 +24,7 @@ class PopularItems:
     CAPACITY = 5_000
     """Shards remembered, of some 100 kB each at most; those used least recently leave first."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: RedisRows) -> None:
         self._rows = rows
         self._shards: dict[tuple[str, int], PopularityShard] = {}
         self._dirty: set[tuple[str, int]] = set()
@@ -105,7 +96,7 @@ class Categories:
     CAPACITY = 200_000
     FRESH_SECONDS = 60.0
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: RedisRows) -> None:
         self._rows = rows
         self._known: OrderedDict[str, tuple[str, float]] = OrderedDict()
 

@@ -23,18 +23,7 @@ from streaming.sessions.sorted_events import EVENT_IDS, TIMES, Entries, SortedEv
 class Timeline(ABC):
     """The newest `limit` events of one key in order, no event_id twice. Mutable; for one thread."""
 
-    __slots__ = (
-        "_bodies",
-        "_length",
-        "_newest_ms",
-        "_sorted",
-        "dirty",
-        "expiry_set_at",
-        "hot_events",
-        "hot_partition",
-        "key",
-        "revision",
-    )
+    __slots__ = ("_bodies", "_length", "_newest_ms", "_sorted", "dirty", "key")
     limit: int
     view: View
     lists: int
@@ -42,14 +31,8 @@ class Timeline(ABC):
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.revision = 0
-        """Writes so far, in views that several consumers write; 0 means that the store has no row."""
-        self.expiry_set_at = 0.0
-        """Reading of time.monotonic() when the row's expiry was last set; 0 means not yet."""
         self.dirty = False
         """Whether it differs from what was read or last written; whoever writes it resets this."""
-        self.hot_events = self.hot_partition = 0
-        """What `HotTimelines` notes of those that it holds: how many events it counted, and whose partition it is."""
         self._bodies = [b""] * self.lists
         """The view's lists: their entries one after the other, without the message around them."""
         self._length = 0

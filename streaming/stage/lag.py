@@ -2,14 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from streaming.kafka.batches import Batch
 from streaming.kafka.member import ends, position
 
 _EVERY_SECONDS = 1.0
@@ -29,9 +29,9 @@ class PartitionLag(Collector):
         self._due = 0.0
         registry.register(self)
 
-    def handled(self, batch: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
+    def handled(self, batch: Batch) -> None:
         """Take note of messages that are done, whatever became of them."""
-        for partition, records in batch.items():
+        for partition, records in batch.records.items():
             self._handled_ms[partition] = records[-1].timestamp
 
     def observe(self, consumer: KafkaConsumer, unwritten: Mapping[TopicPartition, int] | None = None) -> None:

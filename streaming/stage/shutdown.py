@@ -1,11 +1,8 @@
 """Turns SIGTERM and SIGINT into an event that loops look at between two batches."""
 
-import logging
-import signal
 import threading
-from types import FrameType
 
-log = logging.getLogger(__name__)
+from runtime.signals import on_first_signal
 
 
 def stop_on_signals() -> threading.Event:
@@ -14,11 +11,5 @@ def stop_on_signals() -> threading.Event:
     Only the main thread may call this.
     """
     stop = threading.Event()
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
+    on_first_signal(stop.set)
     return stop

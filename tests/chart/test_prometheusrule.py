@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from feature_repo.schema import SESSION_TRANSFORMER
 from nextclick.stack.addresses import Addresses
 from serving.metrics import GatewayMetrics
-from serving.proto.recommender_pb2 import DegradedReason
+from serving.recommendation import DegradedReason
 from streaming.stage.metrics import StreamingMetrics
 from tests.chart.exported_metrics import every_name, unknown
 from tests.chart.monitored import rules
@@ -58,9 +58,9 @@ def test_alerts_compare_codes_reasons_and_models_with_ones_that_exist() -> None:
     [degraded] = [
         value for label, _, value in matchers(expression("NextclickGatewayDegraded")) if label == "degraded_reason"
     ]
-    reasons = set(DegradedReason.keys())
+    reasons = set(DegradedReason)
     faults = {name for name in reasons if re.fullmatch(degraded, name)}
-    assert reasons - faults == {"DEGRADED_REASON_UNSPECIFIED", "SESSION_MISSING", "SESSION_STALE"}
+    assert reasons - faults == {"SESSION_MISSING", "SESSION_STALE"}
     assert set(values_of("model")) == {SESSION_TRANSFORMER}
 
 

@@ -28,7 +28,7 @@ from training.export.triton_load import load
 @pytest.fixture(scope="module")
 def environment(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A model of planted sessions is served; what processes need to find it, and a consumer group of this module."""
-    settings = planted_settings(tmp_path_factory.mktemp("click"))
+    settings = planted_settings(tmp_path_factory)
     exported = export(settings.model_copy(update={"model_repository": stack.model_repository}))
     load(stack.triton_grpc_url, exported.version)
     return os.environ | stack.variables() | {"CONSUMER_GROUP": f"e2e-{uuid.uuid4().hex[:8]}"}

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from tests.faults.feeding import Feeder
@@ -29,9 +31,10 @@ class Scene:
         self._tmp_path = tmp_path
         write_catalogue(settings)
 
-    def consumer(self, name: str = "consumer") -> Process:
-        """One more consumer, to be entered."""
-        return stage("consumer", self.settings, self._tmp_path / f"{name}.log")
+    def consumer(self, name: str = "consumer", redis_url: str = "") -> Process:
+        """One more consumer, to be entered. It may have another way to the Redis."""
+        changes = {"redis_url": SecretStr(redis_url)} if redis_url else {}
+        return stage("consumer", self.settings.model_copy(update=changes), self._tmp_path / f"{name}.log")
 
     def committed(self) -> list[int]:
         """Of the consumers' group."""

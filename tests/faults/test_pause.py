@@ -1,22 +1,19 @@
 """A consumer whose store or dead letters are away, or that was taken for dead, waits or steps back; then it goes on."""
 
-import random
 import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from signal import SIGCONT, SIGSTOP
 
-import psutil
-import redis
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from streaming.settings import StreamingSettings
 from tests.faults.feeding import with_offsets
-from tests.faults.scene import MAX_POLL_MS, Scene, SceneMaker
+from tests.faults.scene import MAX_POLL_MS, SceneMaker
 from tests.faults.stages import dump, letters, members
-from tests.support.own_servers import Server
+from tests.support.gate import Gate
 from tests.support.plain_fold import assert_same, session_rows
 from tests.support.planted_stream import PARTITIONS, planted_stream
 from tests.support.programs import Process
@@ -72,16 +69,27 @@ def test_without_dead_letters_nothing_is_consumed_past_a_bad_message(scene_of: S
 
 
 def test_a_frozen_consumer_does_not_overwrite_its_successor(scene_of: SceneMaker) -> None:
+    """It is frozen once it has read what it folds on, so that it would write something outdated later on."""
     scene = scene_of(planted_stream(3, 24_000, 5))
-    with scene.consumer("frozen") as frozen, scene.consumer("successor") as successor:
+    with (
+        Gate(scene.store.address) as gate,
+        scene.consumer("frozen", gate.url) as frozen,
+        scene.consumer("successor") as successor,
+    ):
         both = [frozen, successor]
         wait_until("two partitions each", lambda: [_dealt(each) for each in both] == [2, 2], both)
+        scene.feeder.feed_all(4000)
+        scene.await_committed(*both)
+        gate.shut()
         scene.feeder.feed_all(8000)
-        _freeze_between_reading_and_writing(scene, frozen)
+        wait_until("a transaction of the one to be frozen", lambda: gate.holds, both)
+        frozen.signal(SIGSTOP)
         scene.feeder.feed_all(16_000)
-        assert _dealt(successor) == 2, "taken for dead too early"
         scene.await_committed(successor)
         assert _dealt(successor) == PARTITIONS
+        gate.open()
+        wait_until("Redis to refuse what was read before", lambda: gate.refused, both)
+        scene.check_store()
         frozen.signal(SIGCONT)
         wait_until("two partitions each", lambda: [_dealt(each) for each in both] == [2, 2], both)
         scene.check_store()
@@ -98,26 +106,6 @@ def _dealt(consumer: Process) -> int:
 
 def _last_deal(consumer: Process) -> str:
     return consumer.log_text().rpartition(DEALT)[2].partition("\n")[0]
-
-
-def _freeze_between_reading_and_writing(scene: Scene, consumer: Process) -> None:
-    """Stop it while it folds what it has read from the store, so that it would write something outdated later on."""
-    rng = random.Random(3)
-    for _ in range(200):
-        time.sleep(rng.uniform(0, 0.03))
-        consumer.signal(SIGSTOP)
-        if sum(scene.progress.stored()) > 1000 and _has_just_read(scene.store, consumer):
-            return
-        consumer.signal(SIGCONT)
-    raise AssertionError("never stopped it at the right moment")
-
-
-def _has_just_read(store: Server, consumer: Process) -> bool:
-    """Whether reading rows is the last that Redis has done for it."""
-    ports = {str(each.laddr.port) for each in psutil.Process(consumer.pid).net_connections() if each.laddr}
-    with redis.Redis.from_url(store.address) as client:
-        last = [each["cmd"] for each in client.client_list() if each["addr"].rpartition(":")[2] in ports]
-    return last == ["hmget"]
 
 
 def _stays(is_true: Callable[[], bool], seconds: float, consumer: Process) -> None:

@@ -56,7 +56,7 @@ def services_image() -> Iterator[MountedImage]:
 
 @contextmanager
 def mounted(name: str) -> Iterator[MountedImage]:
-    """A container of the image, nothing of which runs, as a folder."""
+    """A container of the image as a folder; nothing runs in it."""
     container = buildah("from", "--pull-never", name)
     try:
         root = Path(buildah("mount", container))

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from feature_repo.online.popularity import PopularityShard
 from feature_repo.online.redis_layout import ViewLayout, row_key
-from feature_repo.schema import MAX_HISTORY_LENGTH, MAX_SESSION_LENGTH, PROJECT, Event, EventType, Item
-from feature_repo.session import fold, session_order
+from feature_repo.schema import MAX_SESSION_LENGTH, PROJECT, Event, EventType, Item
+from feature_repo.session import fold, history_of, session_order
 from feature_repo.views import (
     ITEM_PROFILE,
     POPULAR_ITEMS,
@@ -15,6 +15,7 @@ from feature_repo.views import (
     USER_HISTORY,
     Row,
     View,
+    history_to_row,
     item_to_row,
     popular_key,
     popular_scope,
@@ -70,21 +71,13 @@ def encoded_row(view: View, row: Row) -> Store:
 
 
 def _histories(events: Iterable[Event]) -> Store:
-    by_user: dict[str, dict[str, Event]] = defaultdict(dict)
+    by_user: dict[str, list[Event]] = defaultdict(list)
     for event in events:
         if event.user_id:
-            by_user[event.user_id][event.event_id] = event  # a repeat is the same event
+            by_user[event.user_id].append(event)
     rows: Store = {}
     for user_id, of_user in by_user.items():
-        kept = sorted(of_user.values(), key=session_order)[-MAX_HISTORY_LENGTH:]
-        values = {
-            "event_ids": [event.event_id for event in kept],
-            "item_ids": [event.item_id for event in kept],
-            "event_types": [event.event_type.value for event in kept],
-            "timestamps_ms": [event.timestamp_ms for event in kept],
-            "session_ids": [event.session_id for event in kept],
-        }
-        rows |= encoded_row(USER_HISTORY, Row(user_id, values, kept[-1].timestamp_ms))
+        rows |= encoded_row(USER_HISTORY, history_to_row(user_id, history_of(of_user)))
     return rows
 
 

@@ -5,9 +5,11 @@ that reads the session is always right.
 """
 
 import random
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from feature_repo.archive.columns import events_to_table, items_to_table
 from feature_repo.schema import Event, EventType, Item
@@ -52,11 +54,17 @@ def write_archive(settings: TrainingSettings, events: list[Event]) -> None:
     pq.write_table(items_to_table(items), settings.items_path)
 
 
-def planted_settings(base: Path) -> TrainingSettings:
-    """Settings of a home below `base` with a trained run of recipe `tiny`; trained once, however often asked."""
-    home = base / "planted"
-    settings = TrainingSettings(nextclick_home=home, model_repository=home / "model_repository", device="cpu")
-    if not settings.archive_path.exists():
-        write_archive(settings, planted_events())
-        train(recipe("tiny"), settings)
-    return settings
+def planted_settings(factory: pytest.TempPathFactory) -> TrainingSettings:
+    """Settings of a home of the caller's own that holds the planted archive and a trained run of recipe `tiny`.
+
+    It is a copy: training happens once a process, however many modules ask, and none sees what another writes.
+    """
+    original = _settings(factory.getbasetemp() / "planted")
+    if not original.archive_path.exists():
+        write_archive(original, planted_events())
+        train(recipe("tiny"), original)
+    return _settings(shutil.copytree(original.nextclick_home, factory.mktemp("planted-copy") / "home"))
+
+
+def _settings(home: Path) -> TrainingSettings:
+    return TrainingSettings(nextclick_home=home, model_repository=home / "model_repository", device="cpu")

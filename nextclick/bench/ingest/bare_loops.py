@@ -11,7 +11,7 @@ from feature_repo.online.rows import EncodedRow
 from feature_repo.redis_connection import redis_options
 from nextclick.bench.child import Start
 from nextclick.bench.errors import BenchError
-from nextclick.bench.ingest.micro_batches import RecordingFold, parse_batch, poll_batches, size
+from nextclick.bench.ingest.micro_batches import RecordingFold, parse_batch, poll_batches
 from streaming.events.parser import EventParser
 from streaming.settings import StreamingSettings
 
@@ -30,7 +30,7 @@ def poll_bare(start: Start, settings: StreamingSettings, target: int) -> dict[st
     sizes: list[int] = []
     times: list[float] = [time.perf_counter()]
     for batch in poll_batches(settings, target, bare=True):
-        sizes.append(size(batch))
+        sizes.append(len(batch))
         times.append(time.perf_counter())
     # A single batch is timed from the start instead, joining included: too long rather than too short.
     first = 1 if len(sizes) > 1 else 0
@@ -52,7 +52,7 @@ def write_bare(start: Start, settings: StreamingSettings, target: int) -> dict[s
         for batch in poll_batches(settings, target):
             rows = fold.fold(parse_batch(parser, batch))
             pending.append([_hash(row) for row in rows])
-            result["events"] += size(batch)
+            result["events"] += len(batch)
             if len(pending) == _PREPARED:
                 _write(client, pending, result)
         _write(client, pending, result)

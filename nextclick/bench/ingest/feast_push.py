@@ -12,7 +12,7 @@ from feature_repo.online.rows import EncodedRow
 from feature_repo.views import SESSION_EVENTS, Row
 from nextclick.bench.child import Start
 from nextclick.bench.errors import BenchError
-from nextclick.bench.ingest.micro_batches import RecordingFold, parse_batch, poll_batches, size
+from nextclick.bench.ingest.micro_batches import RecordingFold, parse_batch, poll_batches
 from streaming.events.parser import EventParser
 from streaming.settings import StreamingSettings
 
@@ -61,7 +61,7 @@ def _micro_batches(settings: StreamingSettings, target: int) -> tuple[list[list[
     batches, events, parser = [], 0, EventParser()
     with closing(RecordingFold(settings)) as fold:
         for batch in poll_batches(settings, target):
-            events += size(batch)
+            events += len(batch)
             if rows := fold.fold(parse_batch(parser, batch)):
                 batches.append(rows)
     if not batches:

@@ -48,7 +48,7 @@ _EVENT_IDS_FIELD = LAYOUTS[SESSION_EVENTS.name].fields[list(SESSION_EVENTS.featu
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many events a second, for how long, of which simulation."""
+    """How many events a second, for how long, and the simulation that makes them."""
 
     simulation: Simulation
     rate: int

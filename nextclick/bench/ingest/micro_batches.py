@@ -1,7 +1,7 @@
 """The consumer's own micro-batches of a topic, and the very rows that it writes for each of them."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 
 from kafka import KafkaConsumer
@@ -9,13 +9,14 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.online.redis_commands import Command
 from feature_repo.online.redis_rows import RedisRows
-from feature_repo.online.rows import EncodedRow
+from feature_repo.online.rows import EncodedRow, Sending
 from feature_repo.schema import Event
 from nextclick.bench.errors import BenchError
 from streaming.events.parser import EventParser
-from streaming.kafka.consumer import POLL_MS, Batch
+from streaming.kafka.batches import Batch
+from streaming.kafka.consumer import POLL_MS
 from streaming.kafka.member import consumer_options, open_consumer
-from streaming.sessions.batches import PartitionBatch
+from streaming.sessions.batches import EventBatch
 from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings
 
@@ -35,24 +36,19 @@ def poll_batches(settings: StreamingSettings, target: int, bare: bool = False) -
         consumer.subscribe([settings.events_topic])
         seen, heard_at = 0, time.monotonic()
         while seen < target:
-            batch: Batch = consumer.poll(timeout_ms=POLL_MS)
+            batch = Batch(consumer.poll(timeout_ms=POLL_MS))
             if batch:
-                seen, heard_at = seen + size(batch), time.monotonic()
+                seen, heard_at = seen + len(batch), time.monotonic()
                 yield batch
             elif time.monotonic() - heard_at > _SILENT_SECONDS:
                 raise BenchError(f"Kafka handed out {seen} of {target} messages and then none: is it well?")
 
 
-def size(batch: Batch) -> int:
-    """Messages of all partitions."""
-    return sum(map(len, batch.values()))
-
-
-def parse_batch(parser: EventParser, batch: Batch) -> list[PartitionBatch]:
-    """As the consumer parses it, save that an invalid message raises EventError."""
+def parse_batch(parser: EventParser, batch: Batch) -> list[EventBatch]:
+    """As the consumer parses it. An invalid message raises EventError."""
     return [
-        PartitionBatch("bench", partition.partition, _events(parser, records), records[-1].offset + 1)
-        for partition, records in batch.items()
+        EventBatch("bench", partition.partition, 0, records[-1].offset + 1, _events(parser, records))
+        for partition, records in batch.records.items()
     ]
 
 
@@ -60,20 +56,22 @@ def _events(parser: EventParser, records: Sequence[ConsumerRecord]) -> list[tupl
     return [(record.offset, parser.parse_record(record)) for record in records]
 
 
-class RecordingFold(OnlineFold):
+class RecordingFold:
     """The consumer's fold into the online store, which also tells what it wrote."""
 
     def __init__(self, settings: StreamingSettings) -> None:
-        super().__init__(settings)
-        self._rows.close()
-        self._recording = _RecordingRows(settings)
-        self._rows = self._recording
+        self._rows = _RecordingRows(settings)
+        self._fold = OnlineFold(self._rows, settings)
 
-    def fold(self, batches: Sequence[PartitionBatch]) -> list[EncodedRow]:
+    def fold(self, batches: Sequence[EventBatch]) -> list[EncodedRow]:
         """The rows that these events changed."""
-        self._recording.written.clear()
-        self.apply(batches)
-        return list(self._recording.written)
+        self._rows.written.clear()
+        self._fold.apply(batches)
+        return list(self._rows.written)
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._rows.close()
 
 
 class _RecordingRows(RedisRows):
@@ -87,12 +85,12 @@ class _RecordingRows(RedisRows):
         rows: Sequence[EncodedRow],
         also: Sequence[Command] = (),
         is_rewrite: bool = False,
-    ) -> Callable[[], bool]:
+    ) -> Sending[bool]:
         """Store rows and positions together."""
         self.written += rows
         return super().send_commit(positions, rows, also, is_rewrite)
 
-    def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Callable[[], list[bool]]:
+    def send_swap(self, rows: Sequence[EncodedRow], revisions: Sequence[int]) -> Sending[list[bool]]:
         """Store rows whose revision is still the one given."""
         self.written += rows
         return super().send_swap(rows, revisions)

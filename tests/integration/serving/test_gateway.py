@@ -157,7 +157,7 @@ async def test_an_unknown_session_gets_popular_items(settings: ServingSettings) 
         answer = await recommend(stub, uuid.uuid4().hex)
     assert ids(answer) == list(POPULAR)
     assert (answer.model_name, answer.model_version) == (POPULAR_ITEMS_NAME, "")
-    assert answer.degraded_reason == pb.SESSION_MISSING
+    assert answer.degraded_reason == pb.DEGRADED_REASON_SESSION_MISSING
 
 
 async def test_a_stale_session_is_told_from_a_missing_one(settings: ServingSettings) -> None:
@@ -166,7 +166,7 @@ async def test_a_stale_session_is_told_from_a_missing_one(settings: ServingSetti
     writer_for(settings.redis_url.get_secret_value()).write_sessions([fold(None, [old])])
     async with running(settings) as (_, stub):
         answer = await recommend(stub, session_id)
-    assert answer.degraded_reason == pb.SESSION_STALE
+    assert answer.degraded_reason == pb.DEGRADED_REASON_SESSION_STALE
 
 
 async def test_a_model_that_comes_later_is_picked_up(own_settings: ServingSettings, planted: PlantedEnsemble) -> None:
@@ -176,7 +176,7 @@ async def test_a_model_that_comes_later_is_picked_up(own_settings: ServingSettin
         await asyncio.to_thread(planted.export)
         await eventually(stub, session_id, lambda answer: answer.model_name == planted.name)
     assert ids(without) == ["item 5", "item 3"]
-    assert without.degraded_reason == pb.MODEL_UNAVAILABLE
+    assert without.degraded_reason == pb.DEGRADED_REASON_MODEL_UNAVAILABLE
 
 
 async def test_no_triton_at_all_is_a_degraded_answer(settings: ServingSettings) -> None:
@@ -184,7 +184,7 @@ async def test_no_triton_at_all_is_a_degraded_answer(settings: ServingSettings) 
     async with running(settings.model_copy(update={"triton_grpc_url": closed_address()})) as (_, stub):
         answer = await recommend(stub, session_id)
     assert ids(answer) == ["item 7", "item 3"]
-    assert (answer.degraded_reason, answer.last_event_id) == (pb.MODEL_UNAVAILABLE, f"{session_id}/0")
+    assert (answer.degraded_reason, answer.last_event_id) == (pb.DEGRADED_REASON_MODEL_UNAVAILABLE, f"{session_id}/0")
 
 
 async def test_a_new_version_is_answered_from_without_a_degraded_answer(
@@ -224,7 +224,8 @@ async def test_a_later_version_that_does_not_fit_is_not_answered_from(
     session_id = store_session(own_settings.redis_url.get_secret_value(), "item 7")
     async with running(own_settings) as (_, stub):
         await asyncio.to_thread(planted.export, 2, 1, "def")
-        await eventually(stub, session_id, lambda answer: answer.degraded_reason == pb.MODEL_INCOMPATIBLE)
+        incompatible = pb.DEGRADED_REASON_MODEL_INCOMPATIBLE
+        await eventually(stub, session_id, lambda answer: answer.degraded_reason == incompatible)
         await asyncio.to_thread(planted.export, 3)
         await eventually(stub, session_id, lambda answer: answer.model_version == "3")
 
@@ -234,7 +235,7 @@ async def test_a_call_without_time_for_the_model_is_answered_all_the_same(settin
     async with running(settings.model_copy(update={"fallback_reserve_seconds": 15.0})) as (_, stub):
         in_a_hurry = await stub.Recommend(pb.RecommendRequest(session_id=session_id), timeout=10.0)
         at_leisure = await stub.Recommend(pb.RecommendRequest(session_id=session_id), timeout=60.0)
-    assert (in_a_hurry.degraded_reason, ids(in_a_hurry)) == (pb.MODEL_DEADLINE, ["item 5", "item 3"])
+    assert (in_a_hurry.degraded_reason, ids(in_a_hurry)) == (pb.DEGRADED_REASON_MODEL_DEADLINE, ["item 5", "item 3"])
     assert at_leisure.degraded_reason == pb.DEGRADED_REASON_UNSPECIFIED
 
 
@@ -250,8 +251,9 @@ async def test_without_a_feature_store_recent_events_still_count(
     async with running(away) as (_, stub):
         nothing_known = await recommend(stub, "s")
         recent_known = await recommend(stub, "s", page_size=1, recent_events=[recent])
-    assert (nothing_known.degraded_reason, ids(nothing_known)) == (pb.FEATURE_STORE_UNAVAILABLE, [])
-    assert (recent_known.degraded_reason, ids(recent_known)) == (pb.FEATURE_STORE_UNAVAILABLE, ["item 8"])
+    without_store = pb.DEGRADED_REASON_FEATURE_STORE_UNAVAILABLE
+    assert (nothing_known.degraded_reason, ids(nothing_known)) == (without_store, [])
+    assert (recent_known.degraded_reason, ids(recent_known)) == (without_store, ["item 8"])
 
 
 async def test_an_invalid_request_is_refused_by_name(settings: ServingSettings) -> None:

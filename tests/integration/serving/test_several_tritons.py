@@ -50,7 +50,7 @@ def tritons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningT
 
 @pytest.fixture(scope="module")
 def settings(tritons: tuple[RunningTriton, ...], tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
-    planted = planted_settings(tmp_path_factory.getbasetemp())
+    planted = planted_settings(tmp_path_factory)
     changes = {"model_repository": tritons[0].model_repository, "triton_instances": 2}
     return planted.model_copy(update=changes)
 

@@ -81,7 +81,7 @@ def send(settings: StreamingSettings, *changes: tuple[str, Item | None]) -> None
 
 def batch(next_offset: int, *changes: tuple[str, int, Item | None], partition: int = 0) -> CatalogueBatch:
     by_id = {item_id: Change(offset, 1_000 * offset, item) for item_id, offset, item in changes}
-    return CatalogueBatch("topic", partition, by_id, next_offset)
+    return CatalogueBatch("topic", partition, 0, next_offset, by_id)
 
 
 def test_the_highest_offset_stays_whoever_writes_last(settings: StreamingSettings) -> None:
@@ -132,8 +132,8 @@ async def test_rows_deletions_and_availability_go_together(
     store, reader, rows = open_catalogue_store(own), AvailabilityReader(own), OnlineStoreReader(own)
     now = time.time_ns() // 1_000_000
     item = Item("a", "Title", "shoes", "B", 9.5, True, ("new", "red"))
-    store.write([CatalogueBatch("topic", 0, {"a": Change(0, now, item), "b": Change(1, now, Item("b"))}, 2)])
-    store.write([CatalogueBatch("topic", 0, {"b": Change(2, now, None)}, 3)])
+    store.write([CatalogueBatch("topic", 0, 0, 2, {"a": Change(0, now, item), "b": Change(1, now, Item("b"))})])
+    store.write([CatalogueBatch("topic", 0, 2, 3, {"b": Change(2, now, None)})])
     await reader.refresh()
     assert [await rows.read_item(item_id) for item_id in ("a", "b")] == [item, None]
     assert reader.unavailable == {"b"}

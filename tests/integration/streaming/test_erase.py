@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from feature_repo.archive.folder import open_archive
 from feature_repo.archive.names import OffsetRange
 from feature_repo.feature_store import apply
+from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType
 from nextclick.cli import commands
@@ -26,7 +27,7 @@ from streaming.erasures import REFRESH_SECONDS, SESSION, USER, Erasures, send_er
 from streaming.jobs.backfill import Times, backfill
 from streaming.jobs.erase import Person, erase, find_person, find_remains
 from streaming.kafka.producer import open_producer
-from streaming.sessions.batches import PartitionBatch
+from streaming.sessions.batches import EventBatch
 from streaming.sessions.consumer import run_consumer
 from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings
@@ -70,9 +71,9 @@ OTHERS = [event for event in _events() if not event.session_id.startswith("alice
 
 
 def _fold(settings: StreamingSettings, events: list[Event], first: int = 0) -> None:
-    fold = OnlineFold(settings)
-    fold.apply([PartitionBatch("t", 0, list(enumerate(events, first)), first + len(events))])
-    fold.close()
+    with closing(RedisRows(settings)) as rows:
+        fold = OnlineFold(rows, settings)
+        fold.apply([EventBatch("t", 0, 0, first + len(events), list(enumerate(events, first)))])
 
 
 def _fill(settings: StreamingSettings) -> None:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -13,24 +14,26 @@ from hypothesis import strategies as st
 from feature_repo.feature_store import apply, open_feature_store
 from feature_repo.online.popularity import PopularityShard
 from feature_repo.online.redis_layout import Encoded, ViewLayout
-from feature_repo.online.store import OnlineStoreWriter, open_rows
-from feature_repo.schema import MAX_HISTORY_LENGTH, Event, EventType, Item
-from feature_repo.session import fold, session_order
+from feature_repo.online.redis_rows import RedisRows
+from feature_repo.online.store import OnlineStoreWriter
+from feature_repo.schema import Event, EventType, Item
+from feature_repo.session import fold, history_of
 from feature_repo.views import (
     POPULAR_ITEMS,
     SESSION_EVENTS,
     USER_HISTORY,
-    Row,
     View,
+    history_to_row,
     popular_key,
     popular_scope,
     session_to_row,
 )
 from nextclick.stack.addresses import Addresses
-from streaming.sessions.batches import PartitionBatch
+from streaming.sessions.batches import EventBatch
 from streaming.sessions.folding import OnlineFold
 from streaming.sessions.popular_items import PopularItems
 from streaming.settings import StreamingSettings
+from tests.support.gate import InterruptedRows
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -77,7 +80,7 @@ def _events(seed: int, run: str, items: Sequence[str], count: int) -> list[Event
     ]
 
 
-def _batches(arriving: list[tuple[int, Event]], topic_id: str, sizes: Iterator[int]) -> Iterator[list[PartitionBatch]]:
+def _batches(arriving: list[tuple[int, Event]], topic_id: str, sizes: Iterator[int]) -> Iterator[list[EventBatch]]:
     """The events of each partition, in order of arrival, cut into batches; their offsets start at 0."""
     queues: dict[int, list[tuple[int, Event]]] = {}
     for offset, event in arriving:
@@ -87,7 +90,7 @@ def _batches(arriving: list[tuple[int, Event]], topic_id: str, sizes: Iterator[i
         for partition, queue in list(queues.items()):
             taken = queue[: next(sizes)]
             del queue[: len(taken)]
-            batch.append(PartitionBatch(topic_id, partition, taken, taken[-1][0] + 1))
+            batch.append(EventBatch(topic_id, partition, 0, taken[-1][0] + 1, taken))
             if not queue:
                 del queues[partition]
         yield batch
@@ -103,25 +106,20 @@ def _expected(arriving: list[tuple[int, Event]], categories: dict[str, str], sha
         if event.user_id:
             by_user.setdefault(event.user_id, []).append(event)
     for session_id, events in by_session.items():
-        store[SESSION_EVENTS, session_id] = ViewLayout(SESSION_EVENTS).encode(session_to_row(fold(None, events)))
+        store[SESSION_EVENTS, session_id] = _session(events)
     for user_id, events in by_user.items():
-        store[USER_HISTORY, user_id] = ViewLayout(USER_HISTORY).encode(_history_row(user_id, events))
+        store[USER_HISTORY, user_id] = _history(user_id, events)
     for (scope, partition), popularity in _count(arriving, categories).items():
         store[POPULAR_ITEMS, popular_key(scope, shards[partition])] = popularity.encoded()
     return store
 
 
-def _history_row(user_id: str, events: list[Event]) -> Row:
-    latest = {event.event_id: event for event in sorted(events, key=session_order)}
-    kept = sorted(latest.values(), key=session_order)[-MAX_HISTORY_LENGTH:]
-    values = {
-        "event_ids": [event.event_id for event in kept],
-        "item_ids": [event.item_id for event in kept],
-        "event_types": [event.event_type.value for event in kept],
-        "timestamps_ms": [event.timestamp_ms for event in kept],
-        "session_ids": [event.session_id for event in kept],
-    }
-    return Row(user_id, values, kept[-1].timestamp_ms)
+def _session(events: list[Event]) -> Encoded:
+    return ViewLayout(SESSION_EVENTS).encode(session_to_row(fold(None, events)))
+
+
+def _history(user_id: str, events: list[Event]) -> Encoded:
+    return ViewLayout(USER_HISTORY).encode(history_to_row(user_id, history_of(events)))
 
 
 def _count(arriving: list[tuple[int, Event]], categories: dict[str, str]) -> dict[tuple[str, int], PopularityShard]:
@@ -140,17 +138,14 @@ def _count(arriving: list[tuple[int, Event]], categories: dict[str, str]) -> dic
 
 
 def _read(fold_settings: StreamingSettings, wanted: Sequence[tuple[View, str]]) -> Store:
-    rows = open_rows(fold_settings)
-    found = dict(zip(wanted, rows.read(wanted), strict=True))
-    rows.close()
-    return found
+    with closing(RedisRows(fold_settings)) as rows:
+        return dict(zip(wanted, rows.read(wanted), strict=True))
 
 
 def _clear_popularity(fold_settings: StreamingSettings, categories: dict[str, str]) -> None:
-    rows = open_rows(fold_settings)
     scopes = {popular_scope(category) for category in ("", *categories.values())}
-    rows.delete([(POPULAR_ITEMS, popular_key(scope, shard)) for scope in scopes for shard in range(PARTITIONS)])
-    rows.close()
+    with closing(RedisRows(fold_settings)) as rows:
+        rows.delete([(POPULAR_ITEMS, popular_key(scope, shard)) for scope in scopes for shard in range(PARTITIONS)])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -175,93 +170,103 @@ def test_the_store_is_what_a_plain_fold_would_leave(
     rng.shuffle(repeated)
     arriving = list(enumerate(repeated))
     _clear_popularity(fold_settings, catalogue)
-    folds = [OnlineFold(fold_settings) for _ in range(consumers)]
     sizes = iter(lambda: rng.randint(1, size), None)
-    for number, batches in enumerate(_batches(arriving, run, sizes)):
-        # Any consumer may get any batch next, as after a rebalance, and none is told that it lost its partitions.
-        folds[rng.randrange(consumers)].apply(batches)
-        if rng.random() < 0.2:  # the offset was not committed, so the batch comes again, to whomever
+    with ExitStack() as stack:
+        all_rows = [stack.enter_context(closing(RedisRows(fold_settings))) for _ in range(consumers)]
+        folds = [OnlineFold(rows, fold_settings) for rows in all_rows]
+        for number, batches in enumerate(_batches(arriving, run, sizes)):
+            # Any consumer may get any batch next, as after a rebalance, and none is told that it lost its partitions.
             folds[rng.randrange(consumers)].apply(batches)
-        if number % restart_after == 0:
-            folds[0].close()
-            folds[0] = OnlineFold(fold_settings)
-    for one in folds:
-        one.close()
+            if rng.random() < 0.2:  # the offset was not committed, so the batch comes again, to whomever
+                folds[rng.randrange(consumers)].apply(batches)
+            if number % restart_after == 0:
+                all_rows[0].close()
+                folds[0] = OnlineFold(all_rows[0], fold_settings)
     expected = _expected(arriving, catalogue, range(PARTITIONS))
     assert _read(fold_settings, list(expected)) == expected
 
 
-def test_another_writer_of_the_same_partition_is_noticed(fold_settings: StreamingSettings) -> None:
+@pytest.fixture
+def rows(fold_settings: StreamingSettings) -> Iterator[RedisRows]:
+    with closing(RedisRows(fold_settings)) as rows:
+        yield rows
+
+
+@pytest.fixture
+def interrupted_rows(fold_settings: StreamingSettings) -> Iterator[InterruptedRows]:
+    with closing(InterruptedRows(fold_settings)) as rows:
+        yield rows
+
+
+@pytest.mark.parametrize("frozen_when", ["before it reads", "between reading and writing"])
+def test_another_writer_of_the_same_partition_is_noticed(
+    fold_settings: StreamingSettings, rows: RedisRows, interrupted_rows: InterruptedRows, frozen_when: str
+) -> None:
     """A consumer that was frozen and goes on with what it remembers does not overwrite its successor's work."""
     run = uuid4().hex[:8]
     events = [Event(f"{run}-{n}", EventType.VIEW, f"{run}-s0", "i", NOW_MS + n, f"{run}-u") for n in range(4)]
-    frozen, successor = OnlineFold(fold_settings), OnlineFold(fold_settings)
-    frozen.apply([PartitionBatch(run, 0, [(0, events[0])], 1)])
-    successor.apply([PartitionBatch(run, 0, [(1, events[1]), (2, events[2])], 3)])
-    frozen.apply([PartitionBatch(run, 0, [(3, events[3])], 4)])
+    frozen, successor = OnlineFold(interrupted_rows, fold_settings), OnlineFold(rows, fold_settings)
+    frozen.apply([EventBatch(run, 0, 0, 1, [(0, events[0])])])
+
+    def succeed() -> None:
+        successor.apply([EventBatch(run, 0, 0, 3, [(1, events[1]), (2, events[2])])])
+
+    if frozen_when == "before it reads":
+        succeed()
+    else:
+        interrupted_rows.meanwhile = succeed
+    frozen.apply([EventBatch(run, 0, 0, 4, [(3, events[3])])])
+    assert interrupted_rows.meanwhile is None
     found = _read(fold_settings, [(SESSION_EVENTS, f"{run}-s0"), (USER_HISTORY, f"{run}-u")])
-    assert list(found.values()) == [
-        ViewLayout(SESSION_EVENTS).encode(session_to_row(fold(None, events))),
-        ViewLayout(USER_HISTORY).encode(_history_row(f"{run}-u", events)),
-    ]
-    frozen.close()
-    successor.close()
+    assert list(found.values()) == [_session(events), _history(f"{run}-u", events)]
 
 
-def test_old_events_folded_beside_a_consumer_stay(fold_settings: StreamingSettings) -> None:
+def test_old_events_folded_beside_a_consumer_stay(
+    fold_settings: StreamingSettings, rows: RedisRows, interrupted_rows: RedisRows
+) -> None:
     """As a backfill into an emptied store does, whose consumer still remembers the newest event of a session."""
     run = uuid4().hex[:8]
     events = [Event(f"{run}-{n}", EventType.VIEW, f"{run}-s0", "i", NOW_MS + n, f"{run}-u") for n in range(6)]
     wanted = [(SESSION_EVENTS, f"{run}-s0"), (USER_HISTORY, f"{run}-u")]
-    consumer, rebuilt = OnlineFold(fold_settings), OnlineFold(fold_settings, rewrites=True)
-    consumer.apply([PartitionBatch(run, 0, [(2, events[2])], 3)])
+    consumer, rebuilt = OnlineFold(rows, fold_settings), OnlineFold(interrupted_rows, fold_settings, rewrites=True)
+    consumer.apply([EventBatch(run, 0, 0, 3, [(2, events[2])])])
     for number in range(2):
-        rebuilt.apply([PartitionBatch(run, 0, [(number, events[number])], 0)])
-        consumer.apply([PartitionBatch(run, 0, [(3 + number, events[3 + number])], 4 + number)])
-    rebuilt.apply([PartitionBatch(run, 0, list(enumerate(events[:5])), 0)])
-    consumer.apply([PartitionBatch(run, 0, [(5, events[5])], 6)])
-    assert list(_read(fold_settings, wanted).values()) == [
-        ViewLayout(SESSION_EVENTS).encode(session_to_row(fold(None, events))),
-        ViewLayout(USER_HISTORY).encode(_history_row(f"{run}-u", events)),
-    ]
-    consumer.close()
-    rebuilt.close()
+        rebuilt.apply([EventBatch(run, 0, 0, 0, [(number, events[number])])])
+        consumer.apply([EventBatch(run, 0, 0, 4 + number, [(3 + number, events[3 + number])])])
+    rebuilt.apply([EventBatch(run, 0, 0, 0, list(enumerate(events[:5])))])
+    consumer.apply([EventBatch(run, 0, 0, 6, [(5, events[5])])])
+    assert list(_read(fold_settings, wanted).values()) == [_session(events), _history(f"{run}-u", events)]
 
 
 def test_shards_beyond_the_capacity_are_read_again(
-    fold_settings: StreamingSettings, catalogue: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    fold_settings: StreamingSettings, catalogue: dict[str, str], rows: RedisRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PopularItems, "CAPACITY", 1)
     run = uuid4().hex[:8]
     events = _events(9, run, list(catalogue), 200)
     _clear_popularity(fold_settings, catalogue)
-    consumer = OnlineFold(fold_settings)
+    consumer = OnlineFold(rows, fold_settings)
     for batches in _batches(list(enumerate(events)), run, iter(lambda: 7, None)):
         consumer.apply(batches)
     assert consumer._popular is not None
     assert len(consumer._popular._shards) == 1
-    consumer.close()
     expected = _expected(list(enumerate(events)), catalogue, range(PARTITIONS))
     assert _read(fold_settings, list(expected)) == expected
 
 
 def test_a_replay_counts_nothing_twice_even_if_the_session_is_gone(
-    fold_settings: StreamingSettings, catalogue: dict[str, str]
+    fold_settings: StreamingSettings, catalogue: dict[str, str], rows: RedisRows
 ) -> None:
     run = uuid4().hex[:8]
     event = Event("e", EventType.VIEW, f"{run}-s0", next(iter(catalogue)), NOW_MS)
-    batch = PartitionBatch(run, 0, [(0, event)], 1)
+    batch = EventBatch(run, 0, 0, 1, [(0, event)])
     wanted = [(POPULAR_ITEMS, popular_key(popular_scope(catalogue[event.item_id]), 0))]
     for number in range(2):
-        consumer = OnlineFold(fold_settings)
-        consumer.apply([batch])
-        consumer.close()
+        OnlineFold(rows, fold_settings).apply([batch])
         if number == 0:
             counted = _read(fold_settings, wanted)
             assert counted[wanted[0]]
-            rows = open_rows(fold_settings)
             rows.delete([(SESSION_EVENTS, event.session_id)])
-            rows.close()
     assert _read(fold_settings, wanted) == counted
 
 
@@ -272,15 +277,14 @@ def feast(fold_settings: StreamingSettings) -> "FeatureStore":
 
 
 def test_feast_reads_every_row_that_was_written(
-    feast: "FeatureStore", fold_settings: StreamingSettings, catalogue: dict[str, str]
+    feast: "FeatureStore", fold_settings: StreamingSettings, catalogue: dict[str, str], rows: RedisRows
 ) -> None:
     run = uuid4().hex[:8]
     events = _events(5, run, list(catalogue), 400)
     _clear_popularity(fold_settings, catalogue)
-    consumer = OnlineFold(fold_settings)
+    consumer = OnlineFold(rows, fold_settings)
     for batches in _batches(list(enumerate(events)), run, iter(lambda: 50, None)):
         consumer.apply(batches)
-    consumer.close()
     expected = _expected(list(enumerate(events)), catalogue, range(PARTITIONS))
     assert {view.name for view, _ in expected} == {"session_events", "user_history", "popular_items"}
     for view in (SESSION_EVENTS, USER_HISTORY, POPULAR_ITEMS):

@@ -26,8 +26,9 @@ from feature_repo.schema import Event, EventType
 from feature_repo.session import fold
 from feature_repo.settings import SharedSettings
 from streaming.events.parser import event_to_json
+from streaming.kafka.batches import Batch
 from streaming.kafka.connection import kafka_options, unavailable
-from streaming.kafka.consumer import Batch, PatientConsumer, next_offsets
+from streaming.kafka.consumer import PatientConsumer
 from streaming.kafka.member import open_consumer
 from streaming.kafka.topics import ensure_topics
 from streaming.kafka_settings import KafkaSettings
@@ -173,11 +174,11 @@ def test_a_member_outlasts_an_absence_of_those_who_grant_tokens(
         kafka_oauth_client_secret=CLIENT_SECRET,
     )
     ensure_topics(settings)
-    found: Batch = {}
+    found: dict[TopicPartition, int] = {}
     with closing(PatientConsumer(settings, settings.consumer_group, [settings.events_topic])) as member:
 
         def reads_on() -> bool:
-            found.update(member.poll())
+            found.update(member.poll().next_offsets)
             return bool(found)
 
         wait_until("partitions", lambda: bool(member.poll() or member.kafka.assignment()))
@@ -190,7 +191,7 @@ def test_a_member_outlasts_an_absence_of_those_who_grant_tokens(
         assert not reads_on()
         brief_tokens.is_away = False
         wait_until("the message", reads_on)
-        wait_until("a commit", lambda: member.commit(next_offsets(found)))
+        wait_until("a commit", lambda: member.commit(found))
 
 
 def _cut_connections(kafka: SecureKafka) -> None:
@@ -266,7 +267,7 @@ def test_lag_is_what_waits_in_messages_and_in_seconds(kafka: SecureKafka, certif
 
         send(5)
         consumer.assign([partition])
-        batch = consumer.poll(20_000)
+        batch = Batch(consumer.poll(20_000))
         messages, seconds = lag()
         assert messages == 3
         assert seconds is not None

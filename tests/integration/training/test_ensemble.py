@@ -31,7 +31,7 @@ Answer = dict[Tensor, npt.NDArray[Any]]
 
 @pytest.fixture(scope="module")
 def settings(stack: Any, tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
-    planted = planted_settings(tmp_path_factory.getbasetemp())
+    planted = planted_settings(tmp_path_factory)
     return planted.model_copy(update={"model_repository": Path(stack.model_repository)})
 
 

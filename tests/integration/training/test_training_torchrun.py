@@ -30,7 +30,7 @@ MEMBER = PROJECT / "tests" / "support" / "torchrun_member.py"
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
-    return planted_settings(tmp_path_factory.getbasetemp())
+    return planted_settings(tmp_path_factory)
 
 
 def add_run(settings: TrainingSettings, name: str, **changes: Any) -> Run:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.schema import MAX_SESSION_LENGTH, Event, EventType
-from feature_repo.session import Session, fold
+from feature_repo.schema import MAX_HISTORY_LENGTH, MAX_SESSION_LENGTH, Event, EventType
+from feature_repo.session import Session, fold, history_of
+from feature_repo.views import history_from_row, history_to_row
 
 # Few different ids and times, so that repeats and ties are common.
 EVENTS = st.lists(
@@ -58,6 +59,16 @@ def test_a_session_is_ordered_short_and_without_repeats(events: list[Event]) -> 
 def test_the_newest_events_are_kept() -> None:
     events = [_view(number, 1000 + number) for number in range(MAX_SESSION_LENGTH + 3)]
     assert list(fold(None, reversed(events)).events) == events[3:]
+
+
+def test_a_history_is_the_newest_events_over_sessions_each_id_once() -> None:
+    events = [
+        Event(f"e{n}", EventType.VIEW, f"s{n % 3}", f"i{n}", 1000 + n, "u") for n in range(MAX_HISTORY_LENGTH + 3)
+    ]
+    late, later = (Event("e9", EventType.LIKE, "s0", "i", 1000 + at, "u") for at in (8, 500))
+    history = history_of([*reversed(events), *events, late, later])
+    assert list(history) == [*events[3:9], *events[10:], later]
+    assert history_from_row(history_to_row("u", history)) == list(history)
 
 
 def test_a_late_event_takes_its_place_in_time() -> None:

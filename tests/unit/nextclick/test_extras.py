@@ -8,7 +8,7 @@ import pytest
 from nextclick.extras import EXTRAS, extra_of
 from tests.support.project import PROJECT
 
-HELD_BY_SERVICES = {"psutil"}
+HELD_BY_SERVICES = {"dask", "pandas", "psutil", "requests"}
 """Packages of an extra that Feast brings anyway."""
 WITHOUT = """
 import sys

@@ -1,4 +1,4 @@
-"""What README.md and docs/DEPLOY.md say about speed and accuracy stands in the row of that name in docs/BENCHMARKS.md."""
+"""What README.md and docs/DEPLOY.md say of speed and accuracy stands in the row of that name in docs/BENCHMARKS.md."""
 
 import re
 from collections.abc import Iterator

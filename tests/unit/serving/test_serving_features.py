@@ -107,9 +107,10 @@ async def test_popular_items_of_a_store_never_reached_are_empty_and_unread() -> 
     assert (list(popular.items), popular.was_read) == ([], False)
 
 
-async def test_popular_items_are_refreshed_in_the_background() -> None:
-    popular = PopularItems(Store([("a", 1.0)], [("b", 2.0)], [("c", 3.0)], delay=0.0), 0.001)
-    task = asyncio.create_task(popular.refresh_forever())
-    with pytest.raises(IndexError):  # the store's answers ran out: all were read
-        await asyncio.wait_for(task, 10.0)
-    assert popular.items == [("c", 3.0)]
+async def test_popular_items_are_read_anew_sooner_while_there_are_none() -> None:
+    popular = PopularItems(Store(OnlineStoreError("away"), [("a", 1.0)]), 60.0)
+    pauses = [popular.pause()]
+    for _ in range(2):
+        await popular.refresh()
+        pauses.append(popular.pause())
+    assert pauses == [1.0, 1.0, 60.0]

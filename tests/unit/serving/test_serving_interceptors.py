@@ -70,7 +70,7 @@ def answering(**fields: object) -> Answer:
 
 async def test_answers_pass_and_are_counted_with_their_reason(served: Served) -> None:
     assert (await served.call(answering(model_name="m"))).model_name == "m"
-    await served.call(answering(degraded_reason=pb.SESSION_STALE))
+    await served.call(answering(degraded_reason=pb.DEGRADED_REASON_SESSION_STALE))
     assert (served.count("OK"), served.count("OK", "SESSION_STALE")) == (1, 1)
     exposed = generate_latest(served.metrics.registry).decode()
     assert 'nextclick_gateway_latency_seconds_count{method="Recommend"} 2.0' in exposed

@@ -288,7 +288,7 @@ def test_json_that_calls_itself_protobuf_is_malformed() -> None:
         ("content-type", None, False),
         ("something-else", b"application/x-protobuf", False),
         ("content-type", b"application/x-protobuf", True),
-        ("CONTENT-TYPE", b"application/Protobuf ; proto=nextclick.v1.Event", True),
+        ("CONTENT-TYPE", b"application/Protobuf ; proto=nextclick.events.v1.Event", True),
     ],
 )
 def test_the_content_type_decides(name: str, content_type: bytes | None, is_protobuf: bool) -> None:

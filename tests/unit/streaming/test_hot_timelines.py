@@ -1,15 +1,15 @@
 """The consumer's memory of sessions stays small and forgets what others may change."""
 
 from feature_repo.schema import Event, EventType
-from streaming.sessions.hot_timelines import HotTimelines
+from streaming.sessions.hot_timelines import HotTimelines, KeptTimeline
 from streaming.sessions.timeline import SessionTimeline
 
 
-def _session(name: str, events: int) -> SessionTimeline:
+def _session(name: str, events: int) -> KeptTimeline[SessionTimeline]:
     timeline = SessionTimeline(name)
     for number in range(events):
         timeline.add(Event(f"{name}{number}", EventType.VIEW, name, "item", number + 1))
-    return timeline
+    return KeptTimeline(timeline)
 
 
 def _filled(capacity: int, names: str, events: int = 1) -> HotTimelines[SessionTimeline]:
@@ -34,7 +34,7 @@ def test_it_is_events_that_are_bounded_also_of_sessions_that_grow() -> None:
     hot = _filled(10, "abc", events=3)
     grown = hot.get("a")["a"]
     for number in range(3, 7):
-        grown.add(Event(f"a{number}", EventType.VIEW, "a", "item", number + 1))
+        grown.timeline.add(Event(f"a{number}", EventType.VIEW, "a", "item", number + 1))
     hot.put({"a": grown}, 0)
     assert list(hot.get("abc")) == ["a", "c"]
     hot.put({"d": _session("d", 11)}, 3)

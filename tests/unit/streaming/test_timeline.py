@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from feature_repo.online.redis_layout import ViewLayout
 from feature_repo.schema import MAX_HISTORY_LENGTH, MAX_SESSION_LENGTH, Event, EventType
-from feature_repo.session import fold
-from feature_repo.views import SESSION_EVENTS, USER_HISTORY, Row, history_from_row, session_to_row
+from feature_repo.session import fold, history_of
+from feature_repo.views import SESSION_EVENTS, USER_HISTORY, history_to_row, session_to_row
 from streaming.sessions.timeline import SessionTimeline, Timeline, UserTimeline
 
 SESSION = ViewLayout(SESSION_EVENTS)
@@ -50,7 +50,7 @@ def test_a_session_timeline_is_the_fold(events: list[Event], rng: random.Random,
 
 
 @given(_events("xyz", 250), st.randoms(use_true_random=False), st.sets(st.integers(0, 500)))
-def test_a_history_is_the_newest_events_in_order(events: list[Event], rng: random.Random, restarts: set[int]) -> None:
+def test_a_user_timeline_is_the_history(events: list[Event], rng: random.Random, restarts: set[int]) -> None:
     arriving = events + rng.sample(events, len(events) // 2)
     rng.shuffle(arriving)
     timeline: Timeline = UserTimeline("u")
@@ -59,14 +59,7 @@ def test_a_history_is_the_newest_events_in_order(events: list[Event], rng: rando
         if number in restarts:
             timeline = _restarted(timeline)
     assert isinstance(timeline, UserTimeline)
-    row = HISTORY.decode("u", timeline.encoded())
-    assert row is not None
-    latest: dict[str, Event] = {}
-    for event in sorted(events, key=_order):
-        latest[event.event_id] = event
-    expected = sorted(latest.values(), key=_order)[-MAX_HISTORY_LENGTH:]
-    assert [_order(event) for event in history_from_row(row)] == [_order(event) for event in expected]
-    assert HISTORY.encode(Row("u", row.values, row.timestamp_ms)) == timeline.encoded()
+    assert timeline.encoded() == HISTORY.encode(history_to_row("u", history_of(events)))
 
 
 @given(st.integers(1, 210), st.integers(1, 30), st.sets(st.integers(0, 30)), st.sampled_from(["session", "user"]))
@@ -129,10 +122,6 @@ def test_a_row_that_another_writer_laid_out_differently_is_read_all_the_same() -
     read = SessionTimeline.from_fields("s", [*fields[:3], number_by_number, *fields[4:]])
     assert not read.add(event)
     assert read.encoded() == fields
-
-
-def _order(event: Event) -> tuple[int, str, str, str, str]:
-    return event.timestamp_ms, event.event_id, event.event_type, event.item_id, event.session_id
 
 
 @given(_events("s", 80))

@@ -37,7 +37,7 @@ from training.settings import TrainingSettings
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
-    return planted_settings(tmp_path_factory.getbasetemp())
+    return planted_settings(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

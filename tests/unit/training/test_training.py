@@ -18,7 +18,7 @@ from training.train import EpochReport, TrainingResult, train
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> TrainingSettings:
-    return planted_settings(tmp_path_factory.getbasetemp())
+    return planted_settings(tmp_path_factory)
 
 
 def short(settings: TrainingSettings, **kwargs: object) -> TrainingResult:
