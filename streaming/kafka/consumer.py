@@ -13,7 +13,7 @@ from kafka.errors import KafkaError, RetriableError
 
 from streaming.errors import KafkaFailedError, KafkaUnavailableError
 from streaming.kafka.batches import Batch
-from streaming.kafka.failures import kafka_errors
+from streaming.kafka.failures import failure_of, kafka_errors
 from streaming.kafka.gaps import PLACELESS, Gap, GapFinder
 from streaming.kafka.member import commit, describe, open_consumer, position
 from streaming.kafka.outage import OutageWatch
@@ -110,6 +110,10 @@ class PatientConsumer:
             return Batch()
         except KafkaError as error:
             raise KafkaUnavailableError(self._settings.kafka_bootstrap_servers, str(error)) from error
+        except Exception as error:  # that the client stumbled over
+            if failure := failure_of(self._settings, error):
+                raise failure from error
+            raise
         batch = Batch(records, {each: self._next.get(each, found[0].offset) for each, found in records.items()})
         if self._retry_at is None:
             self._next |= batch.next_offsets
