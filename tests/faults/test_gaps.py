@@ -183,7 +183,7 @@ def test_retention_that_overtakes_a_running_reader_is_named(settings: StreamingS
 
         def reads_up_to(offset: int) -> Callable[[], bool]:
             def look() -> bool:
-                seen.extend(record.offset for records in member.poll().values() for record in records)
+                seen.extend(record.offset for records in member.poll().records.values() for record in records)
                 return bool(seen) and seen[-1] >= offset - 1
 
             return look
@@ -250,7 +250,7 @@ def _read_all(settings: StreamingSettings, topic: str) -> tuple[list[Gap], list[
         member.tell_gaps_to(found.append)
 
         def is_at_end() -> bool:
-            offsets.extend(record.offset for records in member.poll().values() for record in records)
+            offsets.extend(record.offset for records in member.poll().records.values() for record in records)
             return position(member.kafka, partition) == end
 
         wait_until(f"the end at {end}", is_at_end)
