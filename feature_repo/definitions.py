@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
-from feast.types import Array, Bool, FeastType, Float64, Int64, String
-
 from feature_repo import views
 from feature_repo.schema import FEATURE_SERVICE
 from feature_repo.settings import SharedSettings
 from feature_repo.views import FeatureType
+from runtime.environment import environment_kept
+
+with environment_kept():
+    from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
+    from feast.types import Array, Bool, FeastType, Float64, Int64, String
 
 _TYPES: Mapping[FeatureType, FeastType] = {
     FeatureType.STRING: String,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from feature_repo.redis_connection import feast_connection_string
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
+from runtime.environment import environment_kept
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -30,7 +31,7 @@ def feast_environment(settings: SharedSettings) -> dict[str, str]:
     """Variables that `feature_store.yaml` refers to. They may hold passwords."""
     return {
         "REGISTRY_URL": settings.registry_url.get_secret_value(),
-        "FEAST_ONLINE_STORE": json.dumps(_online_store(settings)),
+        "FEAST_ONLINE_STORE": json.dumps({"type": "redis", "connection_string": feast_connection_string(settings)}),
     }
 
 
@@ -39,11 +40,12 @@ def open_feature_store(settings: SharedSettings) -> "FeatureStore":
     import yaml
 
     quieten_dask()
-    from feast import FeatureStore, RepoConfig
+    with environment_kept():
+        from feast import FeatureStore, RepoConfig
 
     settings.nextclick_home.mkdir(parents=True, exist_ok=True)
     environment = feast_environment(settings)
-    # It stands in single quotes there, of which YAML wants two for one.
+    # It stands in single quotes there, and YAML reads two of them as one.
     environment["REGISTRY_URL"] = environment["REGISTRY_URL"].replace("'", "''")
     text = string.Template((_FOLDER / "feature_store.yaml").read_text()).substitute(environment)
     return FeatureStore(config=RepoConfig(**yaml.safe_load(text), repo_path=_FOLDER))
@@ -121,7 +123,8 @@ def _lighten_feast() -> None:
 
 
 def _apply_definitions(store: "FeatureStore") -> None:
-    from feast import Entity, FeatureService, FeatureView, FileSource, PushSource
+    with environment_kept():
+        from feast import Entity, FeatureService, FeatureView, FileSource, PushSource
 
     from feature_repo import definitions
 
@@ -140,13 +143,7 @@ def _applied_table(engine: "Engine") -> "Table":
 
 
 def _definitions_digest(settings: SharedSettings) -> str:
-    """Everything that a change of the definitions would change, including which online store has to hold tables."""
+    """Everything that a change of the definitions would change."""
     parts = [(_FOLDER / name).read_bytes() for name in _DEFINING_FILES]
-    parts += [str(settings.archive_path).encode(), str(settings.uses_sqlite and settings.sqlite_path).encode()]
+    parts.append(str(settings.archive_path).encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
-
-
-def _online_store(settings: SharedSettings) -> dict[str, str]:
-    if settings.uses_sqlite:
-        return {"type": "sqlite", "path": str(settings.sqlite_path)}
-    return {"type": "redis", "connection_string": feast_connection_string(settings)}

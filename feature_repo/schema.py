@@ -3,10 +3,11 @@
 Imports neither Feast nor torch, so that every stage can afford it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from msgspec import Meta, Struct
 
@@ -150,21 +151,67 @@ VOCABULARY_HASH_PARAMETER = "vocabulary_sha256"
 
 
 class Tensor(StrEnum):
-    """Tensor names of the ensemble. B is the batch, T is MAX_SESSION_LENGTH, K is MAX_CANDIDATES.
-
-    A row is padded on the left: its newest event stands in the last column.
-    """
+    """Tensor names of the ensemble. A row is padded on the left: its newest event stands in the last column."""
 
     # ensemble input
-    ITEM_IDS = "item_ids"  # BYTES (B, T), PADDING_ITEM_ID where there is no event
-    EVENT_TYPES = "event_types"  # BYTES (B, T)
-    TIMESTAMPS_MS = "timestamps_ms"  # INT64 (B, T), 0 where there is no event
-    EXCLUDE_SEEN = "exclude_seen"  # BOOL (B, 1): never answer an item of the row itself
+    ITEM_IDS = "item_ids"  # PADDING_ITEM_ID where there is no event
+    EVENT_TYPES = "event_types"
+    TIMESTAMPS_MS = "timestamps_ms"  # 0 where there is no event
+    EXCLUDE_SEEN = "exclude_seen"  # never answer an item of the row itself
     # between the models
-    ITEM_INDEX = "item_index"  # INT64 (B, T)
-    EVENT_TYPE_INDEX = "event_type_index"  # INT64 (B, T)
-    GAP_BUCKET = "gap_bucket"  # INT64 (B, T), time since the event before, 0 where there is none
-    CANDIDATE_INDEX = "candidate_index"  # INT64 (B, K), best first, PADDING_INDEX once candidates run out
+    ITEM_INDEX = "item_index"
+    EVENT_TYPE_INDEX = "event_type_index"
+    GAP_BUCKET = "gap_bucket"  # time since the event before, 0 where there is none
+    CANDIDATE_INDEX = "candidate_index"  # best first, PADDING_INDEX once candidates run out
     # ensemble output
-    CANDIDATE_ITEM_IDS = "candidate_item_ids"  # BYTES (B, K), best first, PADDING_ITEM_ID once candidates run out
-    CANDIDATE_SCORES = "candidate_scores"  # FP32 (B, K), logits
+    CANDIDATE_ITEM_IDS = "candidate_item_ids"  # best first, PADDING_ITEM_ID once candidates run out
+    CANDIDATE_SCORES = "candidate_scores"  # logits
+
+
+class TensorType(StrEnum):
+    """Data types. A name is Triton's in a model's configuration, after `TYPE_`; a value is that of its protocol."""
+
+    STRING = "BYTES"
+    INT64 = "INT64"
+    BOOL = "BOOL"
+    FP32 = "FP32"
+
+
+class TensorSpec(NamedTuple):
+    """What a tensor holds: (B, width) values of one type, B being the batch."""
+
+    type: TensorType
+    width: int
+
+
+TENSORS: Mapping[Tensor, TensorSpec] = {
+    Tensor.ITEM_IDS: TensorSpec(TensorType.STRING, MAX_SESSION_LENGTH),
+    Tensor.EVENT_TYPES: TensorSpec(TensorType.STRING, MAX_SESSION_LENGTH),
+    Tensor.TIMESTAMPS_MS: TensorSpec(TensorType.INT64, MAX_SESSION_LENGTH),
+    Tensor.EXCLUDE_SEEN: TensorSpec(TensorType.BOOL, 1),
+    Tensor.ITEM_INDEX: TensorSpec(TensorType.INT64, MAX_SESSION_LENGTH),
+    Tensor.EVENT_TYPE_INDEX: TensorSpec(TensorType.INT64, MAX_SESSION_LENGTH),
+    Tensor.GAP_BUCKET: TensorSpec(TensorType.INT64, MAX_SESSION_LENGTH),
+    Tensor.CANDIDATE_INDEX: TensorSpec(TensorType.INT64, MAX_CANDIDATES),
+    Tensor.CANDIDATE_ITEM_IDS: TensorSpec(TensorType.STRING, MAX_CANDIDATES),
+    Tensor.CANDIDATE_SCORES: TensorSpec(TensorType.FP32, MAX_CANDIDATES),
+}
+
+
+class Signature(NamedTuple):
+    """What a model takes and gives, in order."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+_EVENTS = (Tensor.ITEM_IDS, Tensor.EVENT_TYPES, Tensor.TIMESTAMPS_MS)
+_INDICES = (Tensor.ITEM_INDEX, Tensor.EVENT_TYPE_INDEX, Tensor.GAP_BUCKET)
+
+SIGNATURES: Mapping[str, Signature] = {
+    PREPROCESS: Signature(_EVENTS, _INDICES),
+    SESSION_TRANSFORMER: Signature((*_INDICES, Tensor.EXCLUDE_SEEN), (Tensor.CANDIDATE_INDEX, Tensor.CANDIDATE_SCORES)),
+    POSTPROCESS: Signature((Tensor.CANDIDATE_INDEX,), (Tensor.CANDIDATE_ITEM_IDS,)),
+    ENSEMBLE: Signature((*_EVENTS, Tensor.EXCLUDE_SEEN), (Tensor.CANDIDATE_ITEM_IDS, Tensor.CANDIDATE_SCORES)),
+}
+"""By model."""

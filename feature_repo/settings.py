@@ -17,9 +17,6 @@ from pydantic_settings import SettingsConfigDict
 
 from runtime.settings import PROJECT_ROOT, Folder, ProcessSettings, absolute
 
-SQLITE = "sqlite"
-"""The REDIS_URL that asks for Feast's SQLite online store instead of Redis."""
-
 
 def archive_location(value: Path | str, name: str = "ARCHIVE_PATH") -> Path | str:
     """A folder as an absolute path, anything else that fsspec knows (`s3://bucket/prefix`) as its URL.
@@ -33,6 +30,15 @@ def archive_location(value: Path | str, name: str = "ARCHIVE_PATH") -> Path | st
     if url.password:
         raise ValueError(f"{name} must hold no password: give credentials in the environment")
     return absolute(Path(unquote(url.path))) if url.scheme == "file" else text.rstrip("/")
+
+
+def registry_in(folder: Path) -> str:
+    """The URL of a registry of one file in a folder, whatever the folder is called."""
+    path = str(folder / "registry.db")
+    # What SQLAlchemy takes for more than a letter, and the quote, which ends a string in feature_store.yaml.
+    for letter in "%?'":
+        path = path.replace(letter, f"%{ord(letter):X}")
+    return f"sqlite:///{path}"
 
 
 def _location(value: Path | str, info: ValidationInfo) -> Path | str:
@@ -59,7 +65,8 @@ class SharedSettings(ProcessSettings):
     nextclick_home: Folder = PROJECT_ROOT / ".nextclick"
     """State of this checkout: registry, archive, runs, and the local stack's files."""
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    """`redis://…`, `rediss://…` (TLS), or the word `sqlite`. May hold a password."""
+    """The online store, any server that speaks Redis' protocol: `redis://…`, or `rediss://…` (TLS). May hold a
+    password."""
     redis_username: str = ""
     """User of Redis' access control list, unless REDIS_URL names one."""
     redis_password: SecretStr = SecretStr("")
@@ -71,7 +78,7 @@ class SharedSettings(ProcessSettings):
     redis_key_file: FilePath | None = None
     """The key of our own certificate (PEM, not encrypted)."""
     registry_url: SecretStr = Field(
-        default_factory=lambda data: SecretStr(f"sqlite:///{data['nextclick_home']}/registry.db"),
+        default_factory=lambda data: SecretStr(registry_in(data["nextclick_home"])),
     )
     """SQLAlchemy URL of Feast's registry. May hold a password."""
     archive_path: Location = Field(default_factory=lambda data: data["nextclick_home"] / "archive")
@@ -86,8 +93,11 @@ class SharedSettings(ProcessSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: SecretStr) -> SecretStr:
-        if url.get_secret_value() != SQLITE and not url.get_secret_value().startswith(("redis://", "rediss://")):
-            raise ValueError("REDIS_URL must start with redis:// or rediss://, or be the word sqlite")
+        if not url.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError(
+                "REDIS_URL must start with redis:// or rediss://, as redis://host:6379/0; "
+                "without one, `nextclick up` starts a Redis of its own"
+            )
         if not _has_address(url.get_secret_value()):
             raise ValueError("REDIS_URL must name host and port: in a password write / as %2F, ? as %3F and # as %23")
         return url
@@ -106,13 +116,3 @@ class SharedSettings(ProcessSettings):
     def redis_uses_tls(self) -> bool:
         """Whether Redis is reached over TLS."""
         return self.redis_url.get_secret_value().startswith("rediss://")
-
-    @property
-    def uses_sqlite(self) -> bool:
-        """Whether the online store is Feast's SQLite one."""
-        return self.redis_url.get_secret_value() == SQLITE
-
-    @property
-    def sqlite_path(self) -> Path:
-        """File of the SQLite online store, used when REDIS_URL is `sqlite`."""
-        return self.nextclick_home / "online_store.db"

@@ -1,6 +1,6 @@
 """What the online store keeps: the feature views, their features and types, and how sessions become their rows.
 
-`definitions.py` tells Feast the same views; both stores (Redis, SQLite) write and read them as `Row`s.
+`definitions.py` tells Feast the same views.
 """
 
 from collections.abc import Mapping, Sequence

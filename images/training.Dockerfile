@@ -18,14 +18,16 @@ RUN /opt/uv/bin/uv venv --python python3 /opt/nextclick \
 COPY . .
 # requirements.lock pins what builds the wheel.
 RUN /opt/uv/bin/uv build --wheel --require-hashes --build-constraints requirements.lock --out-dir /wheel \
- && /opt/uv/bin/uv pip install --python /opt/nextclick/bin/python --no-deps /wheel/*.whl
+ && /opt/uv/bin/uv pip install --python /opt/nextclick/bin/python --no-deps /wheel/*.whl \
+ && /opt/nextclick/bin/python images/licences.py >/opt/nextclick/LICENCES
 
 FROM ${BASE}
 ARG VERSION=0.1.0
 ARG REVISION=
+# Nextclick itself is Apache-2.0; the file LICENCES names what else is inside, package by package.
 LABEL org.opencontainers.image.title="nextclick-training" \
       org.opencontainers.image.description="Training and export of Nextclick" \
-      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.licenses="Apache-2.0 AND LGPL-2.1-or-later AND LGPL-3.0-only AND MPL-2.0 AND LicenseRef-NVIDIA-Proprietary AND LicenseRef-others-in-opt-nextclick-LICENCES" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 RUN groupadd --gid 10001 nextclick \

@@ -10,6 +10,8 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from runtime.protobuf import tell_implementation
+
 _LATENCY_BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 
@@ -20,6 +22,7 @@ class GatewayMetrics:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+        tell_implementation(self.registry)
         self._requests = Counter(
             "nextclick_gateway_requests",
             "Calls by method, gRPC code and why the answer was degraded (empty: it was not)",

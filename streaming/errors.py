@@ -1,8 +1,8 @@
 """Everything that streaming raises on purpose.
 
 NextclickError
+├── EventError                  a message is no valid event: dead letter, never retried; FieldError's name here
 └── StreamingError
-    ├── EventError              a message is no valid event: dead letter, never retried
     ├── CatalogueError          the topic of items cannot be read or written
     ├── DeadLettersError        the dead letters cannot be read or sent back, or there is none such
     ├── KafkaFailedError        Kafka did not do what it was asked
@@ -13,8 +13,7 @@ NextclickError
     └── TooManyPartitionsError  the event topic has more partitions than `popular_items` has shards
 """
 
-from enum import StrEnum
-
+from feature_repo.errors import FieldError
 from feature_repo.schema import MAX_POPULAR_SHARDS
 from runtime.errors import NextclickError
 
@@ -23,36 +22,8 @@ class StreamingError(NextclickError):
     """Root of streaming's own exceptions."""
 
 
-class Reason(StrEnum):
-    """Why a message is no valid event: few words, fit for a header, a filter and a metric's label."""
-
-    MALFORMED = "malformed"
-    """The bytes are not what their content type says."""
-    UNSUPPORTED_FORMAT = "unsupported_format"
-    UNSUPPORTED_VERSION = "unsupported_version"
-    MISSING = "missing"
-    """A required field is not there, null or empty."""
-    WRONG_TYPE = "wrong_type"
-    UNKNOWN_VALUE = "unknown_value"
-    """Not one of the few words that the field may hold."""
-    OUT_OF_RANGE = "out_of_range"
-    TOO_LONG = "too_long"
-    """A string has too many characters."""
-    TOO_LARGE = "too_large"
-    """The message has too many bytes, or the attributes too many entries."""
-    WRONG_KEY = "wrong_key"
-    FROM_THE_FUTURE = "from_the_future"
-    TOO_OLD = "too_old"
-
-
-class EventError(StreamingError):
-    """A message that is no valid event; says which field, what was expected there, and the kind of mistake."""
-
-    def __init__(self, field: str, expected: str, reason: Reason) -> None:
-        super().__init__(f"{field}: expected {expected}")
-        self.field = field
-        self.expected = expected
-        self.reason = reason
+EventError = FieldError
+"""A message that is no valid event, or no valid item; the rules of fields, which every edge shares, raise it."""
 
 
 class CatalogueError(StreamingError):

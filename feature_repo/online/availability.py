@@ -1,25 +1,21 @@
-"""Which items must not be answered, as a log that every gateway follows: what changed since it last asked, no more.
+"""Which items must not be answered. It is a log: a gateway asks for what has changed since it last asked.
 
-An item without an entry is available, so a shop without a catalogue has none. A deleted item keeps its entry for good:
-its row is gone, and nothing else would tell it from an item that the catalogue never knew. An entry is the item's
-newest change: its number, doubled, and odd if the item is not to be answered from then on.
+The log holds one entry for each item that was ever unavailable, the item's newest change. Changes are numbered; an
+entry is twice the number, and one more if the item must not be answered from then on. An item without an entry is
+available, so a shop without a catalogue has an empty log. A deleted item keeps its entry for good: its row is gone, and
+only the entry tells it from an item that the catalogue never knew.
 """
 
-import asyncio
 import secrets
-import sqlite3
 from collections.abc import Mapping, Sequence, Set
-from contextlib import closing
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
-import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from feature_repo.errors import OnlineStoreError
 from feature_repo.online.redis_commands import Command
-from feature_repo.redis_connection import redis_options
+from feature_repo.redis_connection import redis_errors, redis_options
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
 
@@ -28,7 +24,6 @@ _PAGE = 10_000
 """Entries read in one go: a first read of very many holds neither Redis nor the gateway up."""
 
 _SOCKET_TIMEOUT_SECONDS = 2.0
-_SQLITE_WAIT_SECONDS = 5.0
 
 _NOTE = """
 redis.call('HSETNX', KEYS[2], 'epoch', ARGV[1])
@@ -43,11 +38,6 @@ end
 return 1
 """
 
-_TABLES = (
-    "CREATE TABLE IF NOT EXISTS nextclick_availability (item_id TEXT PRIMARY KEY, entry INTEGER NOT NULL UNIQUE)",
-    "CREATE TABLE IF NOT EXISTS nextclick_availability_epoch (epoch TEXT NOT NULL)",
-)
-
 
 class Page(NamedTuple):
     """Entries after a given one, oldest first, at most _PAGE of them."""
@@ -57,21 +47,17 @@ class Page(NamedTuple):
     entries: Sequence[tuple[str, int]]
 
 
-class Log(Protocol):
-    """Where entries are read from. Methods raise OnlineStoreError."""
-
-    async def after(self, entry: int) -> Page: ...
-
-    async def entry_of(self, item_id: str) -> int: ...
-
-    async def close(self) -> None: ...
-
-
 class AvailabilityReader:
     """Follows the log. For one event loop; methods but `close` raise OnlineStoreError and then change nothing."""
 
     def __init__(self, settings: SharedSettings) -> None:
-        self._log: Log = _SqliteLog(settings) if settings.uses_sqlite else _RedisLog(settings)
+        self._client = redis.asyncio.Redis.from_url(
+            **redis_options(settings),
+            socket_timeout=_SOCKET_TIMEOUT_SECONDS,
+            socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 1),
+            decode_responses=True,
+        )
         self._epoch = ""
         self._newest = 0
         self._unavailable: set[str] = set()
@@ -83,32 +69,44 @@ class AvailabilityReader:
 
     async def refresh(self) -> None:
         """Read what has changed; nothing, nearly always, at the price of one round trip."""
-        page = await self._log.after(self._newest)
+        page = await self._page_after(self._newest)
         if page.epoch != self._epoch:
             await self._read_anew()
             return
         self._newest = _apply(page, self._unavailable, self._newest)
         while len(page.entries) == _PAGE:
-            page = await self._log.after(self._newest)
+            page = await self._page_after(self._newest)
             self._newest = _apply(page, self._unavailable, self._newest)
 
     async def is_unavailable(self, item_id: str) -> bool:
         """Of one item, asked right now."""
-        return await self._log.entry_of(item_id) % 2 == 1
+        return await self._entry_of(item_id) % 2 == 1
 
     async def close(self) -> None:
         """Give connections back."""
-        await self._log.close()
+        await self._client.aclose()
 
     async def _read_anew(self) -> None:
         """What was known stays until the new log has been read to its end."""
         unavailable: set[str] = set()
-        page = await self._log.after(0)
+        page = await self._page_after(0)
         epoch, newest = page.epoch, _apply(page, unavailable, 0)
         while len(page.entries) == _PAGE:
-            page = await self._log.after(newest)
+            page = await self._page_after(newest)
             newest = _apply(page, unavailable, newest)
         self._epoch, self._newest, self._unavailable = epoch, newest, unavailable
+
+    async def _page_after(self, entry: int) -> Page:
+        pipeline = self._client.pipeline(transaction=True)
+        pipeline.hget(_COUNTER, "epoch")
+        pipeline.execute_command("ZRANGE", _ENTRIES, f"({entry}", "+inf", "BYSCORE", "LIMIT", 0, _PAGE, "WITHSCORES")
+        with redis_errors():
+            epoch, found = await pipeline.execute()
+        return Page(epoch or "", [(found[at], int(float(found[at + 1]))) for at in range(0, len(found), 2)])
+
+    async def _entry_of(self, item_id: str) -> int:
+        with redis_errors():
+            return int(await self._client.zscore(_ENTRIES, item_id) or 0)
 
 
 def _apply(page: Page, unavailable: set[str], newest: int) -> int:
@@ -124,93 +122,3 @@ def note_command(available: Mapping[str, bool]) -> Command:
     """The Redis command that notes whether items are available; an item that is as noted gets no new entry."""
     words = [word for item_id, flag in available.items() for word in (item_id, "0" if flag else "1")]
     return ("EVAL", _NOTE, 2, _ENTRIES, _COUNTER, secrets.token_hex(8), *words)
-
-
-def note_in_sqlite(settings: SharedSettings, available: Mapping[str, bool]) -> None:
-    """The same beside Feast's tables. Raises OnlineStoreError."""
-    try:
-        with closing(_open_sqlite(settings)) as connection, connection:
-            for item_id, flag in available.items():
-                entry = _entry_of(connection, item_id)
-                if entry % 2 == flag:
-                    newest = connection.execute("SELECT max(entry) FROM nextclick_availability").fetchone()[0] or 0
-                    values = (item_id, 2 * (newest // 2 + 1) + (not flag))
-                    connection.execute("INSERT OR REPLACE INTO nextclick_availability VALUES (?, ?)", values)
-    except sqlite3.Error as error:
-        raise OnlineStoreError(f"SQLite: {error}") from error
-
-
-class _RedisLog:
-    def __init__(self, settings: SharedSettings) -> None:
-        self._client = redis.asyncio.Redis.from_url(
-            **redis_options(settings),
-            socket_timeout=_SOCKET_TIMEOUT_SECONDS,
-            socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-            decode_responses=True,
-        )
-
-    async def after(self, entry: int) -> Page:
-        pipeline = self._client.pipeline(transaction=True)
-        pipeline.hget(_COUNTER, "epoch")
-        pipeline.execute_command("ZRANGE", _ENTRIES, f"({entry}", "+inf", "BYSCORE", "LIMIT", 0, _PAGE, "WITHSCORES")
-        try:
-            epoch, found = await pipeline.execute()
-        except redis.RedisError as error:
-            raise OnlineStoreError(f"Redis: {error}") from error
-        return Page(epoch or "", [(found[at], int(float(found[at + 1]))) for at in range(0, len(found), 2)])
-
-    async def entry_of(self, item_id: str) -> int:
-        try:
-            return int(await self._client.zscore(_ENTRIES, item_id) or 0)
-        except redis.RedisError as error:
-            raise OnlineStoreError(f"Redis: {error}") from error
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-
-class _SqliteLog:
-    def __init__(self, settings: SharedSettings) -> None:
-        self._settings = settings
-
-    async def after(self, entry: int) -> Page:
-        return await asyncio.to_thread(self._after, entry)
-
-    async def entry_of(self, item_id: str) -> int:
-        return await asyncio.to_thread(self._of, item_id)
-
-    async def close(self) -> None:
-        """Nothing is kept open."""
-
-    def _after(self, entry: int) -> Page:
-        query = "SELECT item_id, entry FROM nextclick_availability WHERE entry > ? ORDER BY entry LIMIT ?"
-        try:
-            with closing(_open_sqlite(self._settings)) as connection, connection:
-                (epoch,) = connection.execute("SELECT epoch FROM nextclick_availability_epoch").fetchone()
-                return Page(epoch, connection.execute(query, (entry, _PAGE)).fetchall())
-        except sqlite3.Error as error:
-            raise OnlineStoreError(f"SQLite: {error}") from error
-
-    def _of(self, item_id: str) -> int:
-        try:
-            with closing(_open_sqlite(self._settings)) as connection:
-                return _entry_of(connection, item_id)
-        except sqlite3.Error as error:
-            raise OnlineStoreError(f"SQLite: {error}") from error
-
-
-def _open_sqlite(settings: SharedSettings) -> sqlite3.Connection:
-    settings.nextclick_home.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(settings.sqlite_path, timeout=_SQLITE_WAIT_SECONDS)
-    with connection:
-        for table in _TABLES:
-            connection.execute(table)
-        if connection.execute("SELECT 1 FROM nextclick_availability_epoch").fetchone() is None:
-            connection.execute("INSERT INTO nextclick_availability_epoch VALUES (?)", (secrets.token_hex(8),))
-    return connection
-
-
-def _entry_of(connection: Any, item_id: str) -> int:
-    found = connection.execute("SELECT entry FROM nextclick_availability WHERE item_id = ?", (item_id,)).fetchone()
-    return int(found[0]) if found else 0

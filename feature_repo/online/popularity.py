@@ -21,8 +21,8 @@ _MOVE_AFTER = 64
 class PopularityShard:
     """Decayed counts of the items of one scope in one partition. The result depends on the order of `add` alone.
 
-    Of more than 2 * MAX_POPULAR_ITEMS items the lesser half is forgotten. They are stored in the order they came in, as
-    each batch stores its shards, and readers have to add shards up before they can sort.
+    Once there are more than 2 * MAX_POPULAR_ITEMS items, the lesser half is forgotten. Items are stored in the order in
+    which they came: sorting them would cost at each batch, and readers have to add shards up before they can sort.
     """
 
     def __init__(self) -> None:

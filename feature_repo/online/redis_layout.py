@@ -115,7 +115,7 @@ def encode_value(kind: FeatureType, value: Any) -> bytes:
 
 
 def decode_value(kind: FeatureType, raw: bytes | None) -> Any:
-    """What `encode_value` was given, save that a list which is not there is empty."""
+    """What `encode_value` was given. A list that is not there is empty."""
     if not raw:
         return [] if kind.is_list else None
     message = _Value.FromString(raw)

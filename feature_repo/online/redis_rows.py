@@ -1,7 +1,7 @@
-"""Rows in Redis, in Feast's layout, for writers: many in a round trip, and a batch as one transaction.
+"""How writers reach rows in Redis, which lie in Feast's layout: many in a round trip, and a batch as one transaction.
 
-Replies are read by hiredis, on a connection that redis-py has opened: its `read_response` takes longer over a reply
-than Redis does.
+redis-py opens the connection, and hiredis reads the replies: redis-py's `read_response` takes longer over a reply than
+Redis does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,12 +23,12 @@ from feature_repo.settings import SharedSettings
 
 _SOCKET_TIMEOUT_SECONDS = 5.0
 _CHUNK = 1000
-"""Commands in one round trip where they need not be one transaction: bounds what the server buffers."""
+"""Commands in one round trip where they need not be one transaction. It bounds what the server buffers."""
 
 _RECEIVED_BYTES = 1 << 16
 
 REWRITES_KEY = f"{PROJECT}:rewrites"
-"""Counts commits of those that fold old events, beside whom a consumer may remember rows that it has not written."""
+"""Counts the commits of whoever folds old events: rows that a consumer remembers may be others since."""
 
 
 class RedisRows:
@@ -55,7 +55,7 @@ class RedisRows:
             self._run(commands)
 
     def read(self, wanted: Wanted) -> list[Encoded | None]:
-        """One entry for each row asked for, None where there is none."""
+        """Return one entry for each row that is asked for, None where there is no row."""
         replies: list[Any] = []
         for start in range(0, len(wanted), _CHUNK):
             commands = Commands()
@@ -64,7 +64,7 @@ class RedisRows:
         return [_row_or_none(reply) for reply in replies]
 
     def delete(self, rows: Wanted) -> None:
-        """Remove rows; those that are not there are no error."""
+        """Remove rows. It is no error if one is not there."""
         for start in range(0, len(rows), _CHUNK):
             commands = Commands()
             commands.delete(rows[start : start + _CHUNK])
@@ -92,7 +92,7 @@ class RedisRows:
         )
 
     def commit(self, positions: Mapping[str, int], rows: Sequence[EncodedRow], also: Sequence[Command] = ()) -> bool:
-        """Store rows and positions together, all or nothing; False, and nothing, if another writer was faster.
+        """Store rows and positions together, all or nothing. If another writer was faster, it is nothing and False.
 
         Commands in `also` belong to the same transaction.
         """
@@ -105,9 +105,9 @@ class RedisRows:
         also: Sequence[Command] = (),
         is_rewrite: bool = False,
     ) -> Sending[bool]:
-        """The same, without waiting for the answer.
+        """Do the same without waiting for the answer.
 
-        With `is_rewrite`, all who remember rows are told by `Begun.rewrites` that these may be others now.
+        With `is_rewrite`, `Begun.rewrites` tells all who remember rows that these may be others now.
         """
         commands = Commands()
         commands.add(("MULTI",))
@@ -122,7 +122,7 @@ class RedisRows:
         return _Commit(self, self._send(commands))
 
     def read_revised(self, wanted: Wanted) -> list[tuple[int, Encoded | None]]:
-        """Rows with the revision that `send_swap` asks for, 0 where there is none."""
+        """Read rows with the revision that `send_swap` asks for, which is 0 where there is no row."""
         commands = Commands()
         commands.read_revised(wanted)
         return [_revised(reply) for reply in self._run(commands)]
@@ -142,11 +142,11 @@ class RedisRows:
         self._disconnect()
 
     def _run(self, commands: Commands) -> list[Any]:
-        """Replies to commands sent in one go."""
+        """Send commands in one go and return their replies."""
         return self._receive(self._send(commands))
 
     def _send(self, commands: Commands) -> int:
-        """How many replies there will be."""
+        """Send commands in one go and return how many replies there will be."""
         if commands.count:
             with self._talking():
                 self._connect().send_packed_command([commands.packed()], check_health=False)
@@ -154,7 +154,7 @@ class RedisRows:
         return commands.count
 
     def _receive(self, count: int) -> list[Any]:
-        """The next replies, of which none is an error."""
+        """Return the next replies. None of them is an error."""
         connection = self._connection
         if connection is None and count:
             raise OnlineStoreError("Redis: the connection was lost before it had answered")
@@ -209,7 +209,7 @@ class RedisRows:
 
 
 class _Commit:
-    """A transaction that was sent: True once the store has it, False if it was refused."""
+    """A transaction that was sent. The answer says whether the store has taken it."""
 
     def __init__(self, rows: RedisRows, replies: int) -> None:
         self._rows = rows
@@ -224,7 +224,7 @@ class _Commit:
 
 
 class _Swap:
-    """Rows that were sent: for each, whether the store has taken it."""
+    """Rows that were sent. The answer says of each whether the store has taken it."""
 
     def __init__(self, rows: RedisRows, replies: int) -> None:
         self._rows = rows

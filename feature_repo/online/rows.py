@@ -35,19 +35,6 @@ class Begun(NamedTuple):
     """Rows with their revision, as `read_revised`."""
     rewrites: int = 0
     """Changes whenever somebody rewrote rows without moving a position on, so that what is remembered may be old."""
-    forgets_positions: bool = False
-
-
-class Rows(Protocol):
-    """Until SQLite is gone."""
-
-    def write(self, rows: Sequence[EncodedRow]) -> None: ...
-
-    def read(self, wanted: Wanted) -> list[Encoded | None]: ...
-
-    def delete(self, rows: Wanted) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class Sending(Protocol[Answer_co]):

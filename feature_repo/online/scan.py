@@ -2,14 +2,14 @@
 
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from typing import cast
 
 import redis
 
-from feature_repo.errors import OnlineStoreError
 from feature_repo.online.redis_layout import LAYOUTS, decode_value, row_key
-from feature_repo.redis_connection import redis_options
+from feature_repo.redis_connection import redis_errors, redis_options
 from feature_repo.schema import PROJECT
 from feature_repo.settings import SharedSettings
 from feature_repo.views import SESSION_EVENTS, FeatureType
@@ -26,25 +26,23 @@ def sessions_of_user(
 ) -> set[str]:
     """Ids of the stored sessions that name this user; `progress` gets the keys seen and about how many there are.
 
-    Reads every row of Redis, without blocking it; SQLite is not looked through. Raises OnlineStoreError.
+    Reads every row of Redis, without blocking it. Raises OnlineStoreError.
     """
-    if settings.uses_sqlite:
-        return set()
-    client = redis.Redis.from_url(**redis_options(settings), socket_timeout=_SOCKET_TIMEOUT_SECONDS)
     found: set[str] = set()
-    try:
-        total, seen = cast(int, client.dbsize()), 0
-        keys = iter(client.scan_iter(count=_CHUNK))
-        while chunk := list(islice(keys, _CHUNK)):
-            found |= set(_of_user(client, chunk, user_id))
+    seen = 0
+    with closing(redis.Redis.from_url(**redis_options(settings), socket_timeout=_SOCKET_TIMEOUT_SECONDS)) as client:
+        keys = client.scan_iter(count=_CHUNK)
+        with redis_errors():
+            total = cast(int, client.dbsize())
+        while True:
+            with redis_errors():
+                chunk = list(islice(keys, _CHUNK))
+                found |= set(_of_user(client, chunk, user_id))
+            if not chunk:
+                return found
             seen += len(chunk)
             if progress:
                 progress(min(seen, total), total)
-    except redis.RedisError as error:
-        raise OnlineStoreError(f"Redis: {error}") from error
-    finally:
-        client.close()
-    return found
 
 
 def _of_user(client: redis.Redis, keys: list[bytes], user_id: str) -> Iterator[str]:

@@ -72,7 +72,7 @@ def string_list(body: bytes) -> bytes:
 
 
 def lists(bodies: Sequence[bytes], numbers_at: int) -> list[bytes]:
-    """`string_list` of each body, but for one, of which `int64_list`."""
+    """The `int64_list` of the body at `numbers_at`, and the `string_list` of each other."""
     try:
         values = [_STRING_LISTS[len(body)] + body for body in bodies]
     except IndexError:

@@ -94,10 +94,15 @@ capabilities:
 {{- end -}}
 
 {{- define "nextclick.volumes" -}}
+{{ include "nextclick.volumesOf" (list .Values.scratch .Values.scratch) }}
+{{- end -}}
+
+{{/* With sizes of their own: (list HOME TMP). */}}
+{{- define "nextclick.volumesOf" -}}
 - name: home
-  emptyDir: {}
+  emptyDir: {sizeLimit: {{ index . 0 }}}
 - name: tmp
-  emptyDir: {}
+  emptyDir: {sizeLimit: {{ index . 1 }}}
 {{- end -}}
 
 {{/* A claim as a volume, and where it is mounted: (list . "archive" .Values.storage.archive). */}}

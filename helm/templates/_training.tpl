@@ -109,7 +109,7 @@ template:
           {{- include "nextclick.claimMount" (list . "models") | nindent 10 }}
           {{- end }}
     volumes:
-      {{- include "nextclick.volumes" . | nindent 6 }}
+      {{- include "nextclick.volumesOf" (list .Values.scratch $training.scratch) | nindent 6 }}
       - name: shared-memory
         emptyDir:
           medium: Memory

@@ -2,13 +2,14 @@
 
 import random
 import secrets
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 
-from feature_repo.redis_connection import redis_options
+from feature_repo.errors import OnlineStoreError
+from feature_repo.redis_connection import redis_errors, redis_options
 from feature_repo.settings import SharedSettings
 from nextclick.bench.errors import BenchError
 
@@ -19,7 +20,7 @@ _USUAL_DATABASES = 16
 
 
 class RedisDatabase:
-    """Claimed from an empty one by `claim_database`; `release` empties it."""
+    """Claimed from an empty one by `claim_database`; `release` empties it. Methods raise OnlineStoreError."""
 
     def __init__(self, url: str, client: "redis.Redis", token: str) -> None:
         self.url = url
@@ -29,23 +30,23 @@ class RedisDatabase:
 
     def flush(self) -> None:
         """Remove every row; the database stays ours. Raises BenchError if it is no longer."""
-        self._check()
-        with self.client.pipeline(transaction=True) as pipeline:
-            pipeline.flushdb()
-            pipeline.set(MARK, self._token)
-            pipeline.execute()
+        with redis_errors():
+            self._check()
+            with self.client.pipeline(transaction=True) as pipeline:
+                pipeline.flushdb()
+                pipeline.set(MARK, self._token)
+                pipeline.execute()
 
     def rows(self) -> int:
         """Keys other than our mark."""
-        return int(self.client.dbsize()) - 1  # type: ignore[arg-type]
+        with redis_errors():
+            return int(self.client.dbsize()) - 1  # type: ignore[arg-type]
 
     def release(self) -> None:
         """Remove every row and the mark."""
-        try:
+        with redis_errors(), closing(self.client):
             self._check()
             self.client.flushdb()
-        finally:
-            self.client.close()
 
     def _check(self) -> None:
         if self.client.get(MARK) != self._token.encode():
@@ -54,18 +55,17 @@ class RedisDatabase:
 
 def claim_database(settings: SharedSettings) -> RedisDatabase:
     """An empty database that is not the one of REDIS_URL. Raises BenchError if there is none."""
-    if settings.uses_sqlite:
-        raise BenchError("the benchmark needs Redis: unset REDIS_URL or set it to redis://…")
     options, token = redis_options(settings), secrets.token_hex(8)
     try:
-        own, databases = _own_and_count(options)
-        # In any order: people have favourite numbers for what they try out, and flush them without looking.
-        for number in random.sample(range(databases), databases):
-            other = options | {"url": with_database(options["url"], number)}
-            if number != own and (database := _claim(other, token)):
-                return database
-    except redis.RedisError as error:
-        raise BenchError(f"Redis does not answer: {error}; start it or set REDIS_URL") from error
+        with redis_errors():
+            own, databases = _own_and_count(options)
+            # In any order: people have favourite numbers for what they try out, and flush them without looking.
+            for number in random.sample(range(databases), databases):
+                other = options | {"url": with_database(options["url"], number)}
+                if number != own and (database := _claim(other, token)):
+                    return database
+    except OnlineStoreError as error:
+        raise BenchError(f"{error}; start Redis or set REDIS_URL") from error
     raise BenchError(
         f"all {databases - 1} other databases of this Redis hold something: empty one with `redis-cli -n N flushdb`, "
         "or set REDIS_URL to another server"

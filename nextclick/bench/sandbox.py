@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from feature_repo.feature_store import apply
+from feature_repo.settings import registry_in
 from nextclick.bench.errors import BenchError
 from nextclick.bench.kafka_names import KafkaNames
 from nextclick.bench.redis_database import RedisDatabase, claim_database
@@ -67,7 +68,7 @@ class Sandbox:
     def _own_variables(self) -> dict[str, str]:
         return {
             "NEXTCLICK_HOME": str(self.folder),
-            "REGISTRY_URL": f"sqlite:///{self.folder}/registry.db",
+            "REGISTRY_URL": registry_in(self.folder),
             "ARCHIVE_PATH": str(self.folder / "archive"),
             "REDIS_URL": self.database.url,
             "KAFKA_BOOTSTRAP_SERVERS": self._settings.kafka_bootstrap_servers,

@@ -8,11 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 from typing import NamedTuple
 
 from msgspec import structs
 
 from feature_repo.schema import AttributeValue, Event, EventType, Item
+from nextclick.datasets.errors import twice
 
 Progress = Callable[[str], None]
 """Is told in a few words what is being done."""
@@ -132,6 +134,23 @@ def in_time_order(actions: Iterable[Action], limit: int | None) -> list[Action]:
     """The oldest `limit` actions; equal times keep the order they came in. Holds no more than `limit` at a time."""
     by_time = attrgetter("timestamp_ms")
     return sorted(actions, key=by_time) if limit is None else heapq.nsmallest(limit, actions, key=by_time)
+
+
+def actions_of(files: Sequence[Path], read: Callable[[Path], Iterable[Action]]) -> Iterator[Action]:
+    """The actions of all files, one file after the other.
+
+    Raises DatasetError if a session comes from two of them: splits of a data set hold sessions twice, once cut short.
+    """
+    if len(files) == 1:
+        yield from read(files[0])
+        return
+    source: dict[str, Path] = {}
+    for file in files:
+        for action in read(file):
+            first = source.setdefault(action.session_id, file)
+            if first is not file:
+                raise twice(action.session_id, first, file)
+            yield action
 
 
 def items_of(actions: Iterable[Action]) -> list[Item]:

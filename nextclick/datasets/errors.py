@@ -21,6 +21,14 @@ def missing(path: Path, expected: str, found: str = "nothing there") -> DatasetE
     return DatasetError(f"{path}: expected {expected}, found {found}; name the data set's folder or file with --path")
 
 
+def twice(session_id: str, first: Path, second: Path) -> DatasetError:
+    """Error of a session that two files have."""
+    return DatasetError(
+        f"{second}: expected sessions that no other file has, found {shorten(session_id)} in {first.name} too; "
+        "leave one of the two files out, or name the other with --path"
+    )
+
+
 def shorten(found: object) -> str:
     """`found` in one line of bounded length, control characters escaped."""
     text = "an empty line" if found == "" else repr(found)

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from feature_repo.errors import FieldError
+from feature_repo.fields import MAX_SKEW_MS, check_id, now_ms, unit_of
 from feature_repo.schema import MAX_ID_LENGTH
 from nextclick.datasets.errors import malformed, missing
 
@@ -83,9 +85,11 @@ def read_json(file: Path) -> object:
 
 def parse_id(file: Path, line: int, what: str, text: str) -> str:
     """A non-empty id of bounded length; equal ids share one string, which keeps large sets small."""
-    if not text.strip() or len(text) > MAX_ID_LENGTH or not text.isprintable():
-        raise malformed(file, line, f"{what} of 1 to {MAX_ID_LENGTH} printable characters", text or "nothing")
-    return sys.intern(text)
+    try:
+        return sys.intern(check_id(what, text if text.strip() else ""))
+    except FieldError as error:
+        expected = f"{what} of 1 to {MAX_ID_LENGTH} characters without control characters"
+        raise malformed(file, line, expected, text or "nothing") from error
 
 
 def is_number(text: str) -> bool:
@@ -110,12 +114,21 @@ def parse_seconds(file: Path, line: int, text: str) -> int:
     return check_milliseconds(file, line, milliseconds, "seconds since 1970", text)
 
 
-LATEST_MS = 4_102_444_800_000
-"""2100-01-01 UTC. Later means another unit than the format's, e.g. microseconds."""
+_MISTAKEN = {
+    "seconds": "1,000 times too small",
+    "microseconds": "1,000 times too large",
+    "nanoseconds": "1,000,000 times too large",
+}
+"""What a time is that another unit than milliseconds would make a sensible one."""
 
 
 def check_milliseconds(file: Path, line: int, milliseconds: object, expected: str, found: object) -> int:
-    """`milliseconds` where it is a whole number between 1970 and LATEST_MS."""
-    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int) or not 0 < milliseconds < LATEST_MS:
-        raise malformed(file, line, f"a time in {expected}, before the year 2100", found)
-    return milliseconds
+    """`milliseconds` where they are a time from 1970 to now, or as far ahead as clocks may differ."""
+    if type(milliseconds) is not int:
+        raise malformed(file, line, f"a time in {expected}", found)
+    latest_ms = now_ms() + MAX_SKEW_MS
+    unit = unit_of(milliseconds, latest_ms)
+    if unit is None and 0 < milliseconds <= latest_ms:
+        return milliseconds
+    hint = "not after now" if unit is None else f"which this is if it is {_MISTAKEN[unit]}"
+    raise malformed(file, line, f"a time in {expected}, {hint}", found)

@@ -1,13 +1,20 @@
-"""Reads OTTO sessions: JSON lines, times in milliseconds; clicks are views, carts and orders what they say."""
+"""Reads OTTO sessions: JSON lines, times in milliseconds; clicks are views, carts and orders what they say.
+
+OTTO's own split holds its test sessions twice, cut short and whole (`test_sessions_full.jsonl`), and what was cut off
+as `test_labels.jsonl`. The whole ones are read.
+"""
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from feature_repo.schema import EventType
-from nextclick.datasets.dataset import Action, ActionEvents, Dataset, in_time_order, items_of, session_count
+from nextclick.datasets.dataset import Action, ActionEvents, Dataset, actions_of, in_time_order, items_of, session_count
 from nextclick.datasets.errors import malformed
 from nextclick.datasets.files import check_milliseconds, find_files, parse_id, read_lines
+
+log = logging.getLogger(__name__)
 
 EVENT_TYPES = {
     "clicks": EventType.VIEW,
@@ -18,9 +25,21 @@ LICENCE = "OTTO recommender data, CC BY 4.0"
 
 
 def read_otto(path: Path, limit: int | None) -> Dataset:
-    files = find_files(path, ["train.jsonl", "test.jsonl"], ["*.jsonl"])
-    actions = in_time_order((action for file in files for action in _actions(file)), limit)
+    actions = in_time_order(actions_of(_files(path), _actions), limit)
     return Dataset("otto", items_of(actions), ActionEvents("otto", actions), session_count(actions), True, LICENCE)
+
+
+def _files(path: Path) -> list[Path]:
+    """Every session once, as far as names tell."""
+    found = find_files(path, ["*train.jsonl", "*test.jsonl"], ["*.jsonl"])
+    if path.is_file():
+        return found
+    names = {file.stem for file in found}
+    files = [file for file in found if f"{file.stem}_full" not in names and not file.stem.endswith("labels")]
+    left_out = sorted(file.name for file in set(path.glob("*.jsonl")) - set(files))
+    if left_out:
+        log.warning("left out of %s, as the other files have their sessions: %s", path, ", ".join(left_out))
+    return files
 
 
 def _actions(file: Path) -> Iterator[Action]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from nextclick.datasets.dataset import Action, ActionEvents, Dataset, in_time_order, items_of, session_count
+from nextclick.datasets.dataset import Action, ActionEvents, Dataset, actions_of, in_time_order, items_of, session_count
 from nextclick.datasets.files import find_files, parse_id, parse_seconds, read_rows
 
 COLUMNS = ("SessionId", "ItemId", "Time")
@@ -26,7 +26,7 @@ def read_yoochoose(path: Path, limit: int | None) -> Dataset:
 
 def _read(path: Path, limit: int | None, name: str, licence: str) -> Dataset:
     files = find_files(path, *LAYOUTS)
-    actions = in_time_order((action for file in files for action in _clicks(file)), limit)
+    actions = in_time_order(actions_of(files, _clicks), limit)
     return Dataset(name, items_of(actions), ActionEvents(name, actions), session_count(actions), True, licence)
 
 

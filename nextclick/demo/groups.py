@@ -19,7 +19,7 @@ class ConsumerGroups:
         self._partitions = admin.partitions(topic)
 
     def begin_at_end(self) -> None:
-        """Commit the topic's end for the groups, none of which may have members yet."""
+        """Commit the topic's end for the groups. They must not have members yet."""
         for group in self._groups:
             self._admin.begin_at_end(group, self._partitions)
         self._start = self._committed()

@@ -21,9 +21,10 @@ from nextclick.stack.settings import StackSettings
 if TYPE_CHECKING:
     from nextclick.datasets.dataset import Dataset
     from nextclick.demo.replay import Answer
+    from streaming.settings import StreamingSettings
     from training.train import EpochReport, TrainingResult
 
-READERS = ("stream", "archive")
+READERS = ("catalogue", "stream", "archive")
 APPLICATIONS = (*READERS, "serve")
 """Verbs that the demo leaves running."""
 
@@ -82,38 +83,41 @@ class Demo:
     # --- streaming --------------------------------------------------------------------------------------------
 
     def stream(self, history: Sequence[Event], dataset: "Dataset") -> None:
-        """Catalogue into store and file; events through Kafka into online store and archive."""
+        """Catalogue and events through Kafka into online store and archive; the catalogue also into a file."""
         from nextclick.demo.groups import ConsumerGroups
         from nextclick.demo.services import start_application
         from streaming.kafka.admin import open_admin
-        from streaming.kafka.topics import ensure_topics
+        from streaming.kafka.topics import ensure_items_topic, ensure_topics
         from streaming.settings import StreamingSettings
 
-        self.steps.begin(f"stream {len(history)} events through Kafka", len(history))
         settings = StreamingSettings()
+        self.steps.begin(f"stream a catalogue of {dataset.item_count} items", dataset.item_count)
         ensure_topics(settings)
+        ensure_items_topic(settings)
         with open_admin(settings) as admin:
-            groups = ConsumerGroups(admin, EVENTS_TOPIC, [settings.consumer_group, settings.archive_group])
-            groups.begin_at_end()
-            self._write_catalogue(dataset)
+            of_items = ConsumerGroups(admin, settings.items_topic, [settings.catalogue_group])
+            of_events = ConsumerGroups(admin, EVENTS_TOPIC, [settings.consumer_group, settings.archive_group])
+            of_items.begin_at_end()
+            of_events.begin_at_end()
             for verb in READERS:
                 self.steps.note(f"starting nextclick {verb}")
                 start_application(self.client, verb)
-            self._produce(history)
-            groups.wait_until_consumed(len(history), self._advance_while_alive)
+            self._send_catalogue(settings, dataset)
+            # The popular items of a category are counted by what the store knows of an item when its event comes.
+            of_items.wait_until_consumed(dataset.item_count, self._advance_while_alive)
 
-    def _write_catalogue(self, dataset: "Dataset") -> None:
+            self.steps.begin(f"stream {len(history)} events through Kafka", len(history))
+            self._produce(history)
+            of_events.wait_until_consumed(len(history), self._advance_while_alive)
+
+    def _send_catalogue(self, settings: "StreamingSettings", dataset: "Dataset") -> None:
         import pyarrow.parquet as pq
 
         from feature_repo.archive.columns import items_to_table
-        from feature_repo.online.store import OnlineStoreWriter
-        from feature_repo.settings import SharedSettings
+        from streaming.catalogue.topic import send_items
 
-        settings = SharedSettings()
         pq.write_table(items_to_table(dataset.items), settings.items_path)
-        writer = OnlineStoreWriter(settings)
-        writer.write_items(dataset.items)
-        writer.close()
+        send_items(settings, ((item.item_id, item) for item in dataset.items), dataset.item_count)
 
     def _produce(self, history: Sequence[Event]) -> None:
         from streaming.events.parser import event_to_json
@@ -244,6 +248,7 @@ def _isolate(home: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     os.environ.update(
+        CATALOGUE_GROUP=f"{run}-catalogue",
         CONSUMER_GROUP=f"{run}-streaming",
         ARCHIVE_GROUP=f"{run}-archive",
         ARCHIVE_PATH=str(folder / "archive"),

@@ -1,4 +1,4 @@
-"""The applications that the demo runs beside the servers: consumer, archive writer, gateway."""
+"""The applications that the demo runs beside the servers: the stages of streaming, the gateway."""
 
 import os
 import sys

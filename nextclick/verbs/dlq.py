@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from feature_repo.errors import Reason
 from nextclick.output import JsonOption, console, write_json
 from runtime.errors import NextclickError
-from streaming.errors import Reason
 
 if TYPE_CHECKING:
     from streaming.dead_letters.letters import Letter

@@ -13,7 +13,9 @@ def run(
     archive: str | None = typer.Option(
         None, metavar="PATH|URL", help="Event archive. [default: ARCHIVE_PATH or .nextclick/archive]"
     ),
-    items: Path | None = typer.Option(None, help="Catalogue. [default: ITEMS_PATH or .nextclick/items.parquet]"),
+    items: Path | None = typer.Option(
+        None, exists=True, dir_okay=False, help="Catalogue. [default: ITEMS_PATH or .nextclick/items.parquet]"
+    ),
     include_seen: bool = typer.Option(False, help="Let recommenders answer items that the session has had."),
     json_file: JsonOption = None,
 ) -> None:

@@ -15,6 +15,7 @@ from runtime.errors import NextclickError
 
 if TYPE_CHECKING:
     from feature_repo.schema import Item
+    from streaming.catalogue.topic import Progress
     from streaming.settings import StreamingSettings
 
 commands = typer.Typer(
@@ -33,20 +34,23 @@ IdsArgument = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of 
 def load(file: FileArgument, json_file: JsonOption = None) -> None:
     """Send every item of FILE to the topic `items`; `nextclick catalogue` brings them into the online store.
 
-    Fields: item_id, and if you like title, category, brand, price, tags, available. Others are left out. Nothing is
-    sent unless every row is good. Items that FILE does not name stay as they are.
+    Fields: item_id, and if you like title, category, brand, price, tags, available. Others are left out. What FILE does
+    not name stays as it is, items and fields; a field that is null is emptied. Nothing is sent unless every row is
+    good.
 
     Example: `nextclick items load catalogue.jsonl`
     """
-    from nextclick.item_files import count_items, read_items
+    from feature_repo.catalogue.changes import changed_items, check_file
 
     settings = _settings()
     from streaming.catalogue.topic import send_items
 
     with console.status(f"checking {escape(str(file))}"):
-        total = count_items(file)
+        total, partly = check_file(file)
+    with progress_bar("reading items") as progress:
+        known = _known(settings, partly, progress) if partly else {}
     with progress_bar("sending items") as progress:
-        sent = send_items(settings, ((item.item_id, item) for item in read_items(file)), total, progress)
+        sent = send_items(settings, changed_items(file, known), total, progress)
     words = f"{sent} {'item' if sent == 1 else 'items'} sent to {settings.items_topic}"
     _report(json_file, {"sent": sent, "topic": settings.items_topic}, words)
 
@@ -57,13 +61,13 @@ def delete(item_ids: IdsArgument, json_file: JsonOption = None) -> None:
 
     Example: `nextclick items delete i42 i43`
     """
-    from streaming.catalogue.parser import item_of
-    from streaming.errors import EventError
+    from feature_repo.errors import FieldError
+    from feature_repo.fields import check_id
 
     for item_id in item_ids:
         try:
-            item_of({"item_id": item_id})
-        except EventError as error:
+            check_id("item_id", item_id)
+        except FieldError as error:
             raise typer.BadParameter(str(error), param_hint="ID…") from error
     settings = _settings()
     from streaming.catalogue.topic import send_items
@@ -106,7 +110,7 @@ def export(
 
     Example: `nextclick items export && nextclick train`
     """
-    from nextclick.item_files import write_items
+    from feature_repo.catalogue.files import write_items
 
     settings = _settings()
     from streaming.catalogue.topic import read_catalogue
@@ -126,6 +130,16 @@ def _settings() -> "StreamingSettings":
     from streaming.settings import StreamingSettings
 
     return StreamingSettings()
+
+
+def _known(settings: "StreamingSettings", item_ids: "set[str]", progress: "Progress") -> "dict[str, Item]":
+    """Those of the items that the topic has now."""
+    from streaming.catalogue.topic import read_catalogue
+    from streaming.kafka.topics import ensure_items_topic
+
+    ensure_items_topic(settings)
+    items, _ = read_catalogue(settings, progress)
+    return {item.item_id: item for item in items if item.item_id in item_ids}
 
 
 def _report(json_file: Path | None, numbers: dict[str, Any], words: str) -> None:

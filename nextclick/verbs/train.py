@@ -21,7 +21,9 @@ def run(
     archive: str | None = typer.Option(
         None, metavar="PATH|URL", help="Event archive. [default: ARCHIVE_PATH or .nextclick/archive]"
     ),
-    items: Path | None = typer.Option(None, help="Catalogue. [default: ITEMS_PATH or .nextclick/items.parquet]"),
+    items: Path | None = typer.Option(
+        None, exists=True, dir_okay=False, help="Catalogue. [default: ITEMS_PATH or .nextclick/items.parquet]"
+    ),
     resume: str | None = typer.Option(
         None, metavar="RUN", help="Continue this interrupted run (`newest`: the newest one)."
     ),

@@ -52,6 +52,7 @@ class RecommenderServicer:
         An unknown session, a late feature store or a missing model is no error: such calls are answered with popular items
         and `degraded_reason` says why. Errors are:
         INVALID_ARGUMENT    a field is missing or out of bounds; the message begins with the field's name
+        (with `request` where the bytes are no RecommendRequest, e.g. a text is not UTF-8)
         RESOURCE_EXHAUSTED  the gateway holds as many calls as it may; retry with back-off
         DEADLINE_EXCEEDED   the deadline of the call passed
         Set a deadline: the gateway divides it between its own steps and keeps enough of it to answer popular items.

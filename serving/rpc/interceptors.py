@@ -8,6 +8,7 @@ from typing import Any
 
 import grpc
 
+from runtime.limited_log import LimitedLog
 from serving.errors import (
     FeatureStoreUnavailableError,
     InvalidRequestError,
@@ -18,6 +19,7 @@ from serving.errors import (
 )
 from serving.metrics import GatewayMetrics
 from serving.rpc.degraded_reasons import reason_name
+from serving.rpc.unreadable import deserializer, readable, refusing
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the unary methods of one service; health and reflection pass untouched, so they answer under overload."""
+    """Wraps the unary methods of one service. Of the others, health and reflection, it refuses only requests that
+    cannot be read: they are not limited, so they answer under overload."""
 
     def __init__(self, service: str, metrics: GatewayMetrics, max_concurrent: int) -> None:
         self._prefix = f"/{service}/"
@@ -50,6 +53,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._max_concurrent = max_concurrent
         self._in_flight = 0
         self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+        self._caller_errors = LimitedLog(log)
 
     async def intercept_service(
         self,
@@ -62,16 +66,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if wrapped is not None:
             return wrapped
         handler = await continuation(handler_call_details)
-        if handler is None or not name.startswith(self._prefix):
-            return handler
-        self._wrapped[name] = self._wrap(name.removeprefix(self._prefix), handler)
+        if handler is None:
+            return None
+        ours = name.startswith(self._prefix)
+        self._wrapped[name] = (
+            self._wrap(name.removeprefix(self._prefix), handler) if ours else self._guard(name, handler)
+        )
         return self._wrapped[name]
 
     def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler:
         async def behaviour(request: Any, context: grpc.aio.ServicerContext) -> Any:
             return await self._call(method, handler.unary_unary, request, context)
 
-        return grpc.unary_unary_rpc_method_handler(behaviour, handler.request_deserializer, handler.response_serializer)
+        deserialize = deserializer(handler.request_deserializer)
+        return grpc.unary_unary_rpc_method_handler(behaviour, deserialize, handler.response_serializer)
+
+    def _guard(self, name: str, handler: Any) -> grpc.RpcMethodHandler:
+        async def refuse(error: InvalidRequestError, context: grpc.aio.ServicerContext) -> None:
+            status, message = status_of(error)
+            self._log_failure(name, status.name, error)
+            await context.abort(status, message)
+
+        return refusing(handler, refuse)
 
     async def _call(self, method: str, handler: Handler, request: Any, context: grpc.aio.ServicerContext) -> Any:
         started = time.perf_counter()
@@ -86,7 +102,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except Exception as error:
             status, message = status_of(error)
             code = status.name
-            _log_failure(method, code, error)
+            self._log_failure(method, code, error)
             await context.abort(status, message)
         finally:
             self._metrics.observe(method, code, reason, time.perf_counter() - started)
@@ -97,14 +113,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._in_flight += 1
         self._metrics.set_in_flight(self._in_flight)
         try:
-            return await handler(request, context)
+            return await handler(readable(request), context)
         finally:
             self._in_flight -= 1
             self._metrics.set_in_flight(self._in_flight)
 
-
-def _log_failure(method: str, code: str, error: Exception) -> None:
-    if isinstance(error, ServingError):
-        log.info("%s: %s: %s", method, code, error)
-    else:
-        log.error("%s: %s", method, code, exc_info=error)
+    def _log_failure(self, method: str, code: str, error: Exception) -> None:
+        if isinstance(error, ServingError):
+            self._caller_errors.warning("%s: %s: %s", method, code, error)
+        else:
+            log.error("%s: %s", method, code, exc_info=error)

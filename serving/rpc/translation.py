@@ -2,14 +2,9 @@
 
 import uuid
 
-from feature_repo.schema import (
-    DEFAULT_PAGE_SIZE,
-    MAX_ID_LENGTH,
-    MAX_PAGE_SIZE,
-    MAX_SESSION_LENGTH,
-    Event,
-    EventType,
-)
+from feature_repo.errors import FieldError
+from feature_repo.fields import check_clock, check_event_type, check_id, check_optional_id, check_time, now_ms
+from feature_repo.schema import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, MAX_SESSION_LENGTH, Event
 from serving.errors import InvalidRequestError
 from serving.proto import recommender_pb2 as pb
 from serving.recommendation import Recommendation, RecommendationRequest
@@ -17,16 +12,17 @@ from serving.rpc.degraded_reasons import WIRE_REASONS
 
 MAX_EXCLUDED_ITEMS = 1_000
 
-_EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
-
 
 def parse_request(message: pb.RecommendRequest) -> RecommendationRequest:
     """The request with its defaults filled in. Raises InvalidRequestError naming the first field that is wrong."""
-    _check_id("session_id", message.session_id)
-    _check_length("user_id", message.user_id)
+    try:
+        check_id("session_id", message.session_id)
+        user_id = check_optional_id("user_id", message.user_id)
+    except FieldError as error:
+        raise _refused("", error) from error
     return RecommendationRequest(
         session_id=message.session_id,
-        recent_events=_parse_recent_events(message),
+        recent_events=_parse_recent_events(message, user_id),
         page_size=_parse_page_size(message.page_size),
         exclude_seen=message.exclude_seen if message.HasField("exclude_seen") else True,
         exclude_item_ids=_parse_excluded(message),
@@ -53,30 +49,31 @@ def to_message(recommendation: Recommendation) -> pb.RecommendResponse:
     return response
 
 
-def _parse_recent_events(message: pb.RecommendRequest) -> tuple[Event, ...]:
+def _parse_recent_events(message: pb.RecommendRequest, user_id: str | None) -> tuple[Event, ...]:
     if not message.recent_events:
         return ()
     _check_count("recent_events", len(message.recent_events), MAX_SESSION_LENGTH)
-    user_id = message.user_id or None
-    return tuple(
-        _parse_event(f"recent_events[{place}]", event, message.session_id, user_id)
-        for place, event in enumerate(message.recent_events)
+    clock_ms = now_ms()
+    events: list[Event] = []
+    try:
+        for event in message.recent_events:
+            events.append(_parse_event(event, message.session_id, user_id, clock_ms))
+    except FieldError as error:
+        raise _refused(f"recent_events[{len(events)}].", error) from error
+    return tuple(events)
+
+
+def _parse_event(event: pb.RecentEvent, session_id: str, user_id: str | None, clock_ms: int) -> Event:
+    timestamp_ms = check_time("timestamp_ms", event.timestamp_ms, clock_ms)
+    check_clock("timestamp_ms", timestamp_ms, clock_ms)
+    return Event(
+        check_id("event_id", event.event_id),
+        check_event_type("event_type", event.event_type),
+        session_id,
+        check_id("item_id", event.item_id),
+        timestamp_ms,
+        user_id,
     )
-
-
-def _parse_event(field: str, event: pb.RecentEvent, session_id: str, user_id: str | None) -> Event:
-    _check_id(f"{field}.event_id", event.event_id)
-    _check_id(f"{field}.item_id", event.item_id)
-    event_type = _EVENT_TYPES.get(event.event_type)
-    if event_type is None:
-        raise InvalidRequestError(
-            f"{field}.event_type", f"must be one of {', '.join(_EVENT_TYPES)}, got {_shown(event.event_type)}"
-        )
-    if event.timestamp_ms <= 0:
-        raise InvalidRequestError(
-            f"{field}.timestamp_ms", f"must be above 0, in milliseconds since 1970, got {event.timestamp_ms}"
-        )
-    return Event(event.event_id, event_type, session_id, event.item_id, event.timestamp_ms, user_id)
 
 
 def _parse_page_size(page_size: int) -> int:
@@ -92,25 +89,17 @@ def _parse_excluded(message: pb.RecommendRequest) -> frozenset[str]:
         return frozenset()
     _check_count("exclude_item_ids", len(message.exclude_item_ids), MAX_EXCLUDED_ITEMS)
     for place, item_id in enumerate(message.exclude_item_ids):
-        _check_id(f"exclude_item_ids[{place}]", item_id)
+        try:
+            check_id(f"[{place}]", item_id)
+        except FieldError as error:
+            raise _refused("exclude_item_ids", error) from error
     return frozenset(message.exclude_item_ids)
 
 
-def _check_id(field: str, value: str) -> None:
-    if not value:
-        raise InvalidRequestError(field, "is required")
-    _check_length(field, value)
-
-
-def _check_length(field: str, value: str) -> None:
-    if len(value) > MAX_ID_LENGTH:
-        raise InvalidRequestError(field, f"must have at most {MAX_ID_LENGTH} characters, got {len(value)}")
+def _refused(place: str, error: FieldError) -> InvalidRequestError:
+    return InvalidRequestError(f"{place}{error.field}", f"expected {error.expected}")
 
 
 def _check_count(field: str, count: int, limit: int) -> None:
     if count > limit:
         raise InvalidRequestError(field, f"must have at most {limit} entries, got {count}")
-
-
-def _shown(value: str) -> str:
-    return repr(value if len(value) <= 50 else value[:50] + "…")

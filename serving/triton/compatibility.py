@@ -1,15 +1,12 @@
 """Whether a served ensemble was built for this gateway: the same dimensions, and one vocabulary in all its models."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
-from feature_repo.schema import VOCABULARY_HASH_PARAMETER
+from feature_repo.schema import TENSORS, VOCABULARY_HASH_PARAMETER, Tensor
 from serving.triton.tensors import INPUTS, OUTPUTS
-
-_CONFIG_NAME = {"BYTES": "TYPE_STRING"}
-"""Data types that a configuration calls otherwise than the inference protocol."""
 
 
 def find_mismatches(ensemble: ModelConfig, steps: Sequence[ModelConfig]) -> list[str]:
@@ -19,19 +16,15 @@ def find_mismatches(ensemble: ModelConfig, steps: Sequence[ModelConfig]) -> list
     return problems + _vocabulary_mismatches([ensemble, *steps])
 
 
-def _tensor_mismatches(kind: str, served: Iterable[Any], expected: Mapping[str, tuple[str, int]]) -> list[str]:
+def _tensor_mismatches(kind: str, served: Iterable[Any], expected: Iterable[Tensor]) -> list[str]:
     actual = {tensor.name: f"{DataType.Name(tensor.data_type)} {list(tensor.dims)}" for tensor in served}
-    wanted = {str(name): _describe(*tensor) for name, tensor in expected.items()}
+    wanted = {tensor.value: f"TYPE_{TENSORS[tensor].type.name} {[TENSORS[tensor].width]}" for tensor in expected}
     return [
         f"{kind} {name} is {actual.get(name, 'absent')}, expected {wanted.get(name, 'no such tensor')}"
         for name in sorted(wanted.keys() | actual.keys())
         # An additional output does no harm; an additional input would stay unfilled.
         if actual.get(name) != wanted.get(name) and not (kind == "output" and name not in wanted)
     ]
-
-
-def _describe(datatype: str, width: int) -> str:
-    return f"{_CONFIG_NAME.get(datatype, f'TYPE_{datatype}')} {[width]}"
 
 
 def _vocabulary_mismatches(models: Sequence[ModelConfig]) -> list[str]:

@@ -8,21 +8,10 @@ from collections.abc import Iterator, Sequence
 
 from tritonclient.grpc.service_pb2 import ModelInferRequest, ModelInferResponse
 
-from feature_repo.schema import MAX_CANDIDATES, MAX_SESSION_LENGTH, PADDING_ITEM_ID, Event, Tensor
+from feature_repo.schema import ENSEMBLE, MAX_SESSION_LENGTH, PADDING_ITEM_ID, SIGNATURES, TENSORS, Event, Tensor
 from serving.recommendation import ScoredItem
 
-INPUTS: dict[str, tuple[str, int]] = {
-    Tensor.ITEM_IDS: ("BYTES", MAX_SESSION_LENGTH),
-    Tensor.EVENT_TYPES: ("BYTES", MAX_SESSION_LENGTH),
-    Tensor.TIMESTAMPS_MS: ("INT64", MAX_SESSION_LENGTH),
-    Tensor.EXCLUDE_SEEN: ("BOOL", 1),
-}
-"""Data type and width of every input, in the order in which `infer_request` fills them."""
-
-OUTPUTS: dict[str, tuple[str, int]] = {
-    Tensor.CANDIDATE_ITEM_IDS: ("BYTES", MAX_CANDIDATES),
-    Tensor.CANDIDATE_SCORES: ("FP32", MAX_CANDIDATES),
-}
+INPUTS, OUTPUTS = SIGNATURES[ENSEMBLE]
 
 _EMPTY_STRING = bytes(4)  # a length of zero, little-endian: PADDING_ITEM_ID on the wire
 _INT64_ROW = struct.Struct(f"<{MAX_SESSION_LENGTH}q")
@@ -31,8 +20,8 @@ _INT64_ROW = struct.Struct(f"<{MAX_SESSION_LENGTH}q")
 def request_template(model_name: str) -> ModelInferRequest:
     """Everything of a request that does not depend on the visit: one row, all tensors named."""
     template = ModelInferRequest(model_name=model_name)
-    for name, (datatype, width) in INPUTS.items():
-        template.inputs.add(name=name, datatype=datatype, shape=[1, width])
+    for tensor in INPUTS:
+        template.inputs.add(name=tensor, datatype=TENSORS[tensor].type, shape=[1, TENSORS[tensor].width])
     for name in OUTPUTS:
         template.outputs.add(name=name)
     return template
@@ -43,15 +32,13 @@ def infer_request(template: ModelInferRequest, events: Sequence[Event], exclude_
     request = ModelInferRequest()
     request.CopyFrom(template)
     padding = MAX_SESSION_LENGTH - len(events)
-    timestamps = _INT64_ROW.pack(*[0] * padding, *[event.timestamp_ms for event in events])
-    request.raw_input_contents.extend(
-        (
-            _strings([event.item_id for event in events], padding),
-            _strings([event.event_type for event in events], padding),
-            timestamps,
-            b"\x01" if exclude_seen else b"\x00",
-        )
-    )
+    contents = {
+        Tensor.ITEM_IDS: _strings([event.item_id for event in events], padding),
+        Tensor.EVENT_TYPES: _strings([event.event_type for event in events], padding),
+        Tensor.TIMESTAMPS_MS: _INT64_ROW.pack(*[0] * padding, *[event.timestamp_ms for event in events]),
+        Tensor.EXCLUDE_SEEN: b"\x01" if exclude_seen else b"\x00",
+    }
+    request.raw_input_contents.extend([contents[tensor] for tensor in INPUTS])
     return request
 
 

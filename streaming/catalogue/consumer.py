@@ -15,7 +15,7 @@ from feature_repo.errors import OnlineStoreError, StoreBehindError
 from feature_repo.feature_store import apply
 from feature_repo.schema import MAX_TIMESTAMP_MS
 from streaming.catalogue.parser import ItemParser, field_label
-from streaming.catalogue.store import CatalogueBatch, Change, open_catalogue_store
+from streaming.catalogue.store import CatalogueBatch, CatalogueStore, Change
 from streaming.dead_letters.letters import DeadLetters
 from streaming.errors import EventError
 from streaming.kafka.batches import Batch
@@ -55,7 +55,7 @@ class Catalogue(Stage):
             "nextclick_items", "Messages of the topic items, by result", ["result"], registry=metrics.registry
         )
         self._parser = ItemParser()
-        self._store = open_catalogue_store(settings)
+        self._store = CatalogueStore(settings)
 
     def step(self) -> None:
         """Wait for the next batch, shortly, and handle it; one that the store does not take comes again."""

@@ -6,14 +6,12 @@ value with the highest offset stays, whoever wrote it and whenever.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from feature_repo.errors import OnlineStoreError
-from feature_repo.online.availability import note_command, note_in_sqlite
+from feature_repo.online.availability import note_command
 from feature_repo.online.redis_layout import LAYOUTS, row_key
 from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.rows import EncodedRow
-from feature_repo.online.store import open_rows
 from feature_repo.schema import Item
 from feature_repo.settings import SharedSettings
 from feature_repo.views import ITEM_PROFILE, item_to_row
@@ -41,40 +39,29 @@ class CatalogueBatch(PartitionBatch):
     """The last change of each item, by its id."""
 
 
-class CatalogueStore(Protocol):
-    """For one thread. `write` raises OnlineStoreError; then the same batches may come again.
+class CatalogueStore:
+    """Writes all batches in one transaction, with the position reached in each partition. For one thread.
 
-    If that is a StoreBehindError, after those that the store lacks; `check` raises it, and writes nothing.
+    `write` raises OnlineStoreError; then the same batches may come again. If that is a StoreBehindError, they may come
+    after those that the store lacks.
     """
-
-    def write(self, batches: Sequence[CatalogueBatch]) -> None: ...
-
-    def check(self, batches: Sequence[CatalogueBatch]) -> None: ...
-
-    def close(self) -> None: ...
-
-
-def open_catalogue_store(settings: SharedSettings) -> CatalogueStore:
-    """The catalogue in the online store that REDIS_URL names."""
-    return _SqliteCatalogue(settings) if settings.uses_sqlite else _RedisCatalogue(settings)
-
-
-class _RedisCatalogue:
-    """All batches in one transaction, with the position reached in each partition."""
 
     def __init__(self, settings: SharedSettings) -> None:
         self._rows = RedisRows(settings)
 
     def write(self, batches: Sequence[CatalogueBatch]) -> None:
+        """Store the changes that the store does not have yet."""
         for _ in range(_ATTEMPTS):
             if self._write_once(batches):
                 return
         raise OnlineStoreError("other consumers keep writing the same items: is CATALOGUE_GROUP the same for all?")
 
     def check(self, batches: Sequence[CatalogueBatch]) -> None:
+        """Raise StoreBehindError if the store lacks what comes before one of the batches; write nothing."""
         check_starts(batches, self._rows.begin([batch.position_name for batch in batches], []).positions)
 
     def close(self) -> None:
+        """Give the connection back."""
         self._rows.close()
 
     def _write_once(self, batches: Sequence[CatalogueBatch]) -> bool:
@@ -92,28 +79,6 @@ class _RedisCatalogue:
         commands = [("DEL", row_key(ITEM_PROFILE, item_id)) for item_id in _deleted(changes)]
         notes = [note_command(_available(changes))] if changes else []
         return self._rows.commit(reached, _rows(changes), [*commands, *notes])
-
-
-class _SqliteCatalogue:
-    """For the one process that may write to the file; the last writer wins."""
-
-    def __init__(self, settings: SharedSettings) -> None:
-        self._settings = settings
-        self._rows = open_rows(settings)
-
-    def write(self, batches: Sequence[CatalogueBatch]) -> None:
-        changes: dict[str, Change] = {}
-        for batch in batches:
-            changes |= batch.changes
-        self._rows.write(_rows(changes))
-        self._rows.delete([(ITEM_PROFILE, item_id) for item_id in _deleted(changes)])
-        note_in_sqlite(self._settings, _available(changes))
-
-    def check(self, batches: Sequence[CatalogueBatch]) -> None:
-        """Nobody keeps positions here."""
-
-    def close(self) -> None:
-        self._rows.close()
 
 
 def _rows(changes: Mapping[str, Change]) -> list[EncodedRow]:

@@ -15,8 +15,8 @@ from kafka.admin import ConfigResource, ConfigResourceType
 from feature_repo.archive.folder import ArchiveFolder, open_archive
 from feature_repo.archive.reader import read_where, retry_if_gone
 from feature_repo.online.redis_layout import decode_value
+from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.scan import sessions_of_user
-from feature_repo.online.store import open_rows
 from feature_repo.views import SESSION_EVENTS, USER_HISTORY, FeatureType, View
 from streaming.dead_letters.letters import Letter
 from streaming.dead_letters.reader import read_letters
@@ -73,7 +73,7 @@ class Remains:
 def find_person(settings: StreamingSettings, user_id: str, progress: Progress | None = None) -> Person:
     """Look through online store and archive. Raises OnlineStoreError and ArchiveError."""
     person = Person(user_id, sessions_of_user(settings, user_id, progress))
-    with closing(open_rows(settings)) as rows:
+    with closing(RedisRows(settings)) as rows:
         (history,) = rows.read([(USER_HISTORY, user_id)])
     if history:
         person.has_history = True
@@ -137,7 +137,7 @@ def _count_archived(folder: ArchiveFolder, person: Person) -> int:
 
 def _remove_online(settings: StreamingSettings, user_id: str, session_ids: set[str]) -> int:
     wanted: list[tuple[View, str]] = [(USER_HISTORY, user_id), *((SESSION_EVENTS, each) for each in session_ids)]
-    with closing(open_rows(settings)) as rows:
+    with closing(RedisRows(settings)) as rows:
         there = [row for row, found in zip(wanted, rows.read(wanted), strict=True) if found]
         rows.delete(wanted)
     return len(there)

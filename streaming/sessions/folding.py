@@ -1,11 +1,12 @@
 """Folds batches of events into the online store: sessions, popular items and user histories.
 
-Sessions, popular items and the position in each partition are written in one transaction, so that an event which comes
-again, after a crash or to another consumer, counts once. Histories go row by row. A user's sessions may lie in several
-partitions, so other consumers write the same rows; a row that changed meanwhile is read and folded again.
+Sessions, popular items and the position in each partition are written in one transaction. So an event counts once that
+comes again, after a crash or to another consumer. Histories go row by row: a user's sessions may lie in several
+partitions, so other consumers write the same rows. A history that changed meanwhile is read and folded again.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -26,7 +27,7 @@ from streaming.settings import StreamingSettings
 
 _FIGHT = "other consumers keep writing the same sessions: is CONSUMER_GROUP the same for all?"
 _ATTEMPTS = 20
-"""Tries of a batch against other writers of the same rows; more than a few mean that two consumers fight for good."""
+"""Tries of a batch against other writers of the same rows. More than a few mean that two consumers fight for good."""
 
 _EXPIRY_REFRESH_SECONDS = 3600.0
 """Age at which a row's expiry, weeks ahead, is set anew."""
@@ -36,9 +37,9 @@ Users = dict[str, KeptTimeline[UserTimeline]]
 
 
 class OnlineFold:
-    """Applies batches to the rows it is given, each batch whole or not at all. For one thread.
+    """Applies batches to the rows it is given, each batch whole or not at all. It is for one thread.
 
-    One that `rewrites` what others may have folded long ago has them read their rows again.
+    If it `rewrites` what others may have folded long ago, it has them read their rows again.
     """
 
     def __init__(self, rows: RedisRows, settings: StreamingSettings, rewrites: bool = False) -> None:
@@ -52,7 +53,7 @@ class OnlineFold:
         self._positions: dict[str, int] = {}
 
     def apply(self, batches: Sequence[EventBatch]) -> Applied:
-        """Fold at most one batch of each partition into the store; what was applied before changes nothing.
+        """Fold at most one batch of each partition into the store. What was applied before changes nothing.
 
         Raises OnlineStoreError. Then nothing is remembered that the store may not have, and the batches may come
         again. After a StoreBehindError, what the store lacks has to come before them.
@@ -60,7 +61,7 @@ class OnlineFold:
         return self.send(batches).wait()
 
     def send(self, batches: Sequence[EventBatch]) -> Sending[Applied]:
-        """The same, without waiting for the answer, which has to be asked for before anything else is done here.
+        """Do the same without waiting for the answer. It has to be asked for before anything else is done here.
 
         Only `forget_all` may come before: it gives up what was sent. Raises OnlineStoreError, as `wait` does.
         """
@@ -68,7 +69,7 @@ class OnlineFold:
         return _SentWork(self._write(work), work)
 
     def check(self, batches: Sequence[EventBatch]) -> None:
-        """Raise StoreBehindError where `apply` would; other than that, batches without events do nothing."""
+        """Raise StoreBehindError where `apply` would, and do nothing else."""
         with self._forgetting():
             check_starts(batches, self._rows.begin([batch.position_name for batch in batches], []).positions)
 
@@ -98,9 +99,9 @@ class OnlineFold:
             raise
 
     def _write(self, work: "_Work") -> Iterator[None]:
-        """One batch, step by step, again from the first step if another consumer was faster.
+        """Take one batch into the store, step by step, and from the first step again if another consumer was faster.
 
-        It stops where everything is sent. Whoever goes on with it wants the answer.
+        It stops at `yield`, when everything is sent. Whoever goes on with it wants the answer.
         """
         with self._forgetting():
             for _ in range(_ATTEMPTS):
@@ -127,7 +128,7 @@ class OnlineFold:
             raise OnlineStoreError(_FIGHT)
 
     def _read(self, work: "_Work") -> "_Found | None":
-        """What the batch needs. None if others have written these partitions, and what is remembered of them is old."""
+        """Return what the batch needs, or None if what was remembered is old, since others have written meanwhile."""
         session_ids = set[str]().union(*work.session_ids)
         sessions, users = self._sessions.get(session_ids), self._users.get(work.of_user)
         cold = [session_id for session_id in session_ids if session_id not in sessions]
@@ -185,21 +186,23 @@ class OnlineFold:
         if self._popular:
             self._popular.written()
 
-    def _fold_histories(self, work: "_Work", users: Users) -> Users:
-        """Those that have changed. They may be written though sessions are refused: a repeat changes nothing."""
+    def _fold_histories(self, work: "_Work", users: Users) -> list[KeptTimeline[UserTimeline]]:
+        """Return those that have changed. They may be written though sessions are refused: a repeat changes nothing."""
         for user_id, events in work.of_user.items():
             add = users[user_id].timeline.add
             for event, entries in events:
                 add(event, entries)
-        return {user_id: kept for user_id, kept in users.items() if kept.timeline.dirty}
+        return [kept for kept in users.values() if kept.timeline.dirty]
 
-    def _send_histories(self, changed: Users) -> Sending[list[bool]]:
-        return self._rows.send_swap(dirty_rows(changed.values()), [kept.revision for kept in changed.values()])
+    def _send_histories(self, changed: Sequence[KeptTimeline[UserTimeline]]) -> Sending[list[bool]]:
+        return self._rows.send_swap(dirty_rows(changed), [kept.revision for kept in changed])
 
-    def _remember_histories(self, work: "_Work", users: Users, changed: Users, swapped: list[bool]) -> None:
+    def _remember_histories(
+        self, work: "_Work", users: Users, changed: Sequence[KeptTimeline[UserTimeline]], swapped: Sequence[bool]
+    ) -> None:
         """What another consumer has changed in the meantime is forgotten, and its events are still to be folded."""
-        lost = {user_id for user_id, done in zip(changed, swapped, strict=True) if not done}
-        for kept in changed.values():
+        lost = {kept.timeline.key for kept, done in zip(changed, swapped, strict=True) if not done}
+        for kept in changed:
             kept.revision += 1
         self._users.put({user_id: kept for user_id, kept in users.items() if user_id not in lost}, 0)
         self._users.remove(lost)
@@ -227,7 +230,7 @@ class _Found(NamedTuple):
     sessions: Sessions
     users: Users
     positions: dict[str, int]
-    """Of each partition, by its name: how far the store has come, and once folded, how far it will."""
+    """How far the store has come in each partition, by its name. Once the batch is folded, how far it will come."""
 
 
 class _Work:
@@ -239,14 +242,14 @@ class _Work:
         """Of each batch's events."""
         self.session_ids = [{event.session_id for _, event in batch.events} for batch in batches]
         """Of each batch."""
-        self.of_user: dict[str, list[tuple[Event, Entries]]] = {}
+        self.of_user: dict[str, list[tuple[Event, Entries]]] = defaultdict(list)
         """Events that are not in their user's history yet."""
         self.applied = Applied()
         if folds_history:
             for batch, all_entries in zip(batches, self.entries, strict=True):
                 for (_, event), entries in zip(batch.events, all_entries, strict=True):
                     if event.user_id:
-                        self.of_user.setdefault(event.user_id, []).append((event, entries))
+                        self.of_user[event.user_id].append((event, entries))
 
     @contextmanager
     def timed(self) -> Iterator[None]:

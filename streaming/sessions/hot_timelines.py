@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Generic, TypeVar
 
+from msgspec import Struct
+
 from feature_repo.online.rows import EncodedRow
 from streaming.sessions.timeline import Timeline
 
@@ -14,21 +16,18 @@ _EXPIRY_REFRESH_SECONDS = 3600.0
 """Age at which a row's expiry, weeks ahead, is set anew."""
 
 
-class KeptTimeline(Generic[Kept]):
+class KeptTimeline(Struct, Generic[Kept], eq=False, gc=False):  # quick to make, as there is one for each cold row
     """A timeline, and what is known of its row and of its place in memory."""
 
-    __slots__ = ("events", "expiry_set_at", "partition", "revision", "timeline")
-
-    def __init__(self, timeline: Kept, revision: int = 0) -> None:
-        self.timeline = timeline
-        self.revision = revision
-        """Writes of the row so far, in views that several consumers write; 0 means that the store has no row."""
-        self.expiry_set_at = 0.0
-        """Reading of time.monotonic() when the row's expiry was last set; 0 means not yet."""
-        self.partition = 0
-        """Where its events come from, as `put` was told."""
-        self.events = 0
-        """How many it had when it was last put."""
+    timeline: Kept
+    revision: int = 0
+    """Writes of the row so far, in views that several consumers write. 0 means that the store has no row."""
+    expiry_set_at: float = 0.0
+    """Reading of time.monotonic() when the row's expiry was last set. 0 means that it was not yet."""
+    partition: int = 0
+    """Where its events come from, as `put` was told."""
+    events: int = 0
+    """How many it had when it was last put."""
 
 
 class HotTimelines(Generic[Kept]):

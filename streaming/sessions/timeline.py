@@ -1,11 +1,10 @@
-"""The fold, one event at a time: what `session.fold` defines, kept ready to be written to the online store.
+"""Folds one event at a time into a session or a user's history, which are kept ready to be written.
 
-`fold` on frozen sessions is the definition and serves a request; a `Timeline` is what a consumer keeps of a hot session
-or user. Tests hold the two to the same bytes.
+`fold` and `history_of` in `feature_repo/session.py` define the result; tests hold a `Timeline` to the same bytes.
 
-Nearly every event is newer than all that its session or user has done. So a timeline is the very bytes of its row, to
-which such an event is appended: to decode hundreds of events, or keep them as objects, takes many times as long as to
-move their bytes. The first event out of order turns it into `SortedEvents`.
+Nearly every event is newer than all that its session or user has done. So a timeline is the very bytes of its row, and
+such an event is appended to them. Decoding hundreds of events, or keeping them as objects, takes many times as long as
+moving their bytes. The first event that is out of order turns a timeline into `SortedEvents`.
 """
 
 from abc import ABC, abstractmethod
@@ -27,28 +26,28 @@ class Timeline(ABC):
     limit: int
     view: View
     lists: int
-    """How many of the view's features are lists with an entry for each event; they come first."""
+    """How many of the view's features are lists that have an entry for each event. They come first."""
 
     def __init__(self, key: str) -> None:
         self.key = key
         self.dirty = False
-        """Whether it differs from what was read or last written; whoever writes it resets this."""
+        """Whether it differs from what was read or last written. Whoever writes it resets this."""
         self._bodies = [b""] * self.lists
-        """The view's lists: their entries one after the other, without the message around them."""
+        """The entries of each of the view's lists, one after the other, without the message around them."""
         self._length = 0
-        """Entries in each of them, which may be more than `limit` until they are asked for: to drop an entry moves all
-        that come after it, whether one goes or many."""
+        """Entries in each list. They may be more than `limit` until they are asked for, since dropping an entry moves
+        all that come after it, whether one goes or many."""
         self._newest_ms = -1
         self._sorted: SortedEvents | None = None
-        """All events, in place of the three above, once one came that was not the newest."""
+        """All events, in place of the three fields above, once one came that was not the newest."""
 
     @classmethod
     def from_fields(cls, key: str, fields: Sequence[bytes | None]) -> Self:
-        """From what `encoded` returned, read back from the store."""
+        """Make one of what `encoded` returned, which was read back from the store."""
         timeline = cls(key)
         lists = fields[: cls.lists]
         bodies = wire_values.list_bodies(lists, TIMES)
-        if bodies is None:  # laid out by another writer of the store
+        if bodies is None:  # another writer of the store has laid them out
             timeline._sorted = SortedEvents(key, lists, cls.limit)
         else:
             times = bodies[TIMES]
@@ -65,9 +64,9 @@ class Timeline(ABC):
         return self._newest_ms if self._sorted is None else self._sorted.timestamp_ms
 
     def add(self, event: Event, entries: Entries | None = None) -> bool:
-        """Fold one event in; whether it is new, and newer than the oldest of a full timeline.
+        """Fold one event in. It is True if the event is new, and newer than the oldest of a full timeline.
 
-        `entries` are those of the event, where the caller has them already.
+        `entries` are those of the event, if the caller has them already.
         """
         if entries is None:
             (entries,) = entries_of([event])
@@ -91,7 +90,7 @@ class Timeline(ABC):
         return wire_values.lists(self._within_limit(), TIMES) if self._sorted is None else self._sorted.encoded()
 
     def _within_limit(self) -> list[bytes]:
-        """The bodies, after the oldest entries beyond the limit have gone."""
+        """The bodies once the oldest entries beyond the limit have gone."""
         if (extra := self._length - self.limit) > 0:
             self._bodies = [
                 body[
@@ -108,7 +107,7 @@ class Timeline(ABC):
 
 
 class SessionTimeline(Timeline):
-    """One session, as SESSION_EVENTS keeps it: with the user that the newest event to name one names."""
+    """One session, as SESSION_EVENTS keeps it. Its user is the one of the newest event that names a user."""
 
     __slots__ = ("_user", "_user_value")
     limit = MAX_SESSION_LENGTH
@@ -123,11 +122,11 @@ class SessionTimeline(Timeline):
 
     @classmethod
     def from_fields(cls, key: str, fields: Sequence[bytes | None]) -> Self:
-        """From what `encoded` returned, read back from the store."""
+        """Make one of what `encoded` returned, which was read back from the store."""
         timeline = super().from_fields(key, fields)
         user_id, seen_ms = (field or b"" for field in fields[cls.lists : cls.lists + 2])
         text, number = wire_values.string_text(user_id), wire_values.int64_number(seen_ms)
-        if text is None or number is None:  # none, or as another writer lays it out
+        if text is None or number is None:  # there is none, or another writer has laid it out
             text = decode_value(FeatureType.STRING, user_id) or ""
             number = decode_value(FeatureType.INT64, seen_ms) or 0
             user_id = wire_values.string(text)
@@ -136,9 +135,9 @@ class SessionTimeline(Timeline):
         return timeline
 
     def add(self, event: Event, entries: Entries | None = None) -> bool:
-        """Fold one event in; whether it is new, and newer than the oldest of a full timeline.
+        """Fold one event in. It is True if the event is new, and newer than the oldest of a full timeline.
 
-        `entries` are those of the event, where the caller has them already.
+        `entries` are those of the event, if the caller has them already.
         """
         user_id = event.user_id
         if user_id and (seen := (event.timestamp_ms, user_id)) > self._user:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from feature_repo.schema import EventType
 from runtime.metrics_http import serve_http
+from runtime.protobuf import tell_implementation
 from streaming.errors import EventError, MetricsPortError
 from streaming.events.parser import field_label
 from streaming.kafka.gaps import Gap
@@ -37,6 +38,7 @@ class StreamingMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        tell_implementation(self.registry)
         self.events = Counter(
             "nextclick_events",
             "Messages read, by event type (empty where unknown) and result: written, duplicate, rejected or dropped",

@@ -40,6 +40,18 @@ def test_every_pod_meets_the_restricted_standard(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
+def test_what_a_pod_keeps_on_its_node_has_a_limit(scenario: str) -> None:
+    volumes = [
+        (component, volume)
+        for component, pod in pod_templates(scenario)
+        for volume in pod["spec"].get("volumes", [])
+        if "emptyDir" in volume
+    ]
+    assert volumes
+    assert [each for each in volumes if not (each[1]["emptyDir"] or {}).get("sizeLimit")] == []
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_pod_holds_a_token_or_variables_of_other_services(scenario: str) -> None:
     accounts = {item["metadata"]["name"]: item for item in objects(scenario) if item["kind"] == "ServiceAccount"}
     for component, pod in pod_templates(scenario):

@@ -12,7 +12,8 @@ def test_two_brokers_never_write_to_one_volume() -> None:
 
 
 @pytest.mark.parametrize(
-    ("storage", "volume"), [("5Gi", {"persistentVolumeClaim": {"claimName": "shop-kafka"}}), ("", {"emptyDir": {}})]
+    ("storage", "volume"),
+    [("5Gi", {"persistentVolumeClaim": {"claimName": "shop-kafka"}}), ("", {"emptyDir": {"sizeLimit": "2Gi"}})],
 )
 def test_topics_lie_on_a_claim_where_there_is_one(storage: str, volume: dict[str, object]) -> None:
     settings = (f"kafka.embedded.storage={storage}",)

@@ -12,7 +12,8 @@ def test_two_servers_never_write_to_one_volume() -> None:
 
 
 @pytest.mark.parametrize(
-    ("storage", "volume"), [("1Gi", {"persistentVolumeClaim": {"claimName": "shop-redis"}}), ("", {"emptyDir": {}})]
+    ("storage", "volume"),
+    [("1Gi", {"persistentVolumeClaim": {"claimName": "shop-redis"}}), ("", {"emptyDir": {"sizeLimit": "2Gi"}})],
 )
 def test_features_lie_on_a_claim_where_there_is_one(storage: str, volume: dict[str, object]) -> None:
     settings = (f"redis.embedded.storage={storage}",)

@@ -6,13 +6,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from nextclick.stack.addresses import running_variables
 from nextclick.stack.leftovers import remaining
+from streaming.catalogue.topic import read_catalogue
+from streaming.settings import StreamingSettings
 from tests.support.planted_sessions import planted_events
 from tests.support.programs import Process
+from tests.support.stored_rows import StoredRows
 from tests.support.waiting import wait_until
 
 
@@ -56,8 +62,23 @@ def test_the_demo_measures_what_came_over_the_wire_and_down_ends_all(
         model, *baselines = (result["accuracy"][name]["ndcg_at_10"] for name in _names(result))
         assert model > max(baselines)
         assert "grpcurl -plaintext" in done.stdout
+        assert_the_catalogue_came_over_kafka(home)
     subprocess.run([sys.executable, "-m", "nextclick", "down"], env=environment, check=True)
     assert not remaining(home)
+
+
+def assert_the_catalogue_came_over_kafka(home: Path) -> None:
+    variables = running_variables(home)
+    settings = StreamingSettings(
+        nextclick_home=home,
+        kafka_bootstrap_servers=variables["KAFKA_BOOTSTRAP_SERVERS"],
+        redis_url=variables["REDIS_URL"],
+    )
+    item_ids = set(pq.read_table(home / "demo" / "items.parquet")["item_id"].to_pylist())
+    sent, invalid = read_catalogue(settings)
+    assert (item_ids, invalid) == ({item.item_id for item in sent}, 0)
+    with closing(StoredRows(settings)) as rows:
+        assert rows.read_items(item_ids) == {item.item_id: item for item in sent}
 
 
 @pytest.mark.parametrize(("step", "number"), [("stream", signal.SIGINT), ("train", signal.SIGKILL)])

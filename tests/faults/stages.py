@@ -13,8 +13,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.errors import RetriableError
 
 from feature_repo.online.redis_layout import ViewLayout
+from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.rows import EncodedRow
-from feature_repo.online.store import open_rows
 from feature_repo.schema import PROJECT
 from feature_repo.views import ITEM_PROFILE, item_to_row
 from streaming.dead_letters.letters import Letter, letter_of
@@ -44,7 +44,7 @@ def stage_settings(broker: Server, store: Server, home: Path, name: str, **other
 def write_catalogue(settings: StreamingSettings) -> None:
     """ITEMS, as of the start of the planted stream."""
     layout = ViewLayout(ITEM_PROFILE)
-    with closing(open_rows(settings)) as rows:
+    with closing(RedisRows(settings)) as rows:
         encoded = [(item.item_id, layout.encode(item_to_row(item, START_MS))) for item in ITEMS]
         rows.write([EncodedRow(ITEM_PROFILE, item_id, values) for item_id, values in encoded])
 

@@ -9,7 +9,6 @@ import redis
 from kafka import KafkaAdminClient, TopicPartition
 
 from feature_repo.online.redis_rows import REWRITES_KEY
-from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Item
 from streaming.catalogue.consumer import run_catalogue
 from streaming.catalogue.topic import send_items
@@ -21,6 +20,7 @@ from tests.support.own_servers import Server, redis_server
 from tests.support.plain_fold import Store, assert_same, expected_store, plain_rows
 from tests.support.planted_stream import ITEMS, planted_stream
 from tests.support.stage_thread import running
+from tests.support.stored_rows import StoredRows
 from tests.support.waiting import wait_until
 
 Copy = Mapping[bytes, bytes]
@@ -171,7 +171,7 @@ def test_the_catalogue_writes_what_the_store_has_lost(
     left = {item.item_id: item for item in items if item.item_id != "item-7"}
 
     def stored() -> dict[str, Item]:
-        with closing(OnlineStoreWriter(settings)) as writer:
+        with closing(StoredRows(settings)) as writer:
             return writer.read_items([item.item_id for item in items])
 
     with running(run_catalogue, settings):

@@ -13,7 +13,6 @@ import pyarrow.dataset as ds
 import pytest
 from kafka import KafkaProducer
 
-from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType, Item
 from nextclick.stack.addresses import Addresses
 from serving.proto import recommender_pb2 as pb
@@ -26,6 +25,7 @@ from tests.images.conftest import Release, registry_ca, registry_url
 from tests.images.kubelet import Container, Kubelet, MountedImage
 from tests.support.planted_ensemble import ITEMS, PlantedEnsemble
 from tests.support.postgres_server import running_postgres
+from tests.support.stored_rows import StoredRows
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1200)
@@ -102,7 +102,7 @@ def test_what_the_consumer_folds_is_what_the_model_answers_from(
     ):
         consumer.wait_until_ready()
         send(release, [sent])
-        with closing(OnlineStoreWriter(release.settings)) as store:
+        with closing(StoredRows(release.settings)) as store:
             wait_until("the session in Redis", lambda: sent.session_id in store.read_sessions([sent.session_id]))
         gateway.wait_until_ready()
 
@@ -138,7 +138,7 @@ def test_the_catalogue_brings_an_item_into_redis(plain: Release) -> None:
     with plain.kubelet.running(plain.workload("Deployment", "catalogue")) as catalogue:
         catalogue.wait_until_ready()
         send_items(plain.settings, [(item_id, Item(item_id, "books"))], 1)
-        with closing(OnlineStoreWriter(plain.settings)) as store:
+        with closing(StoredRows(plain.settings)) as store:
             wait_until("the item in Redis", lambda: item_id in store.read_items([item_id]))
         assert_drains(catalogue)
 

@@ -13,7 +13,7 @@ from tests.images.conftest import Release
 from tests.images.kubelet import Finished, MountedImage
 
 pytestmark = pytest.mark.timeout(1200)
-PACKAGES = ("nextclick", "feature_repo", "streaming", "training", "serving")
+PACKAGES = ("nextclick", "runtime", "feature_repo", "streaming", "training", "serving")
 SITE = "opt/nextclick/lib/python3.11/site-packages"
 WORKLOADS = {
     "gateway": "Deployment",
@@ -78,6 +78,15 @@ def test_no_tool_of_the_build_and_no_package_of_an_extra_is_in_the_image(service
     assert [file for file in (services_image.root / "var/cache/uv").rglob("*") if file.is_file()] == []
 
 
+def test_the_image_lists_its_packages_with_their_licences(services_image: MountedImage) -> None:
+    rows = [line.split("\t") for line in (services_image.root / "opt/nextclick/LICENCES").read_text().splitlines()]
+    licences = {name: licence for name, _, licence, _ in rows}
+    assert (licences["nextclick"], licences["psycopg"]) == ("Apache-2.0", "LGPL-3.0-only")
+    site = services_image.root / SITE
+    assert len(rows) == len(list(site.glob("*.dist-info")))
+    assert [text for row in rows for text in row[3].split() if not (site / text).exists()] == []
+
+
 def test_the_image_names_its_user_and_its_command_but_no_entry_point(services_image: MountedImage) -> None:
     configuration = services_image.configuration
     assert configuration["User"] == "10001:10001"
@@ -98,7 +107,7 @@ def test_the_image_names_its_user_and_its_command_but_no_entry_point(services_im
         [
             "python",
             "-c",
-            "import streaming.jobs.erase, streaming.jobs.backfill, streaming.dead_letters.reader, nextclick.item_files",
+            "import streaming.jobs.erase, streaming.jobs.backfill, streaming.dead_letters.reader, feature_repo.fields",
         ],
         ["python", "-c", "import s3fs, gcsfs, psycopg; psycopg.pq.version()"],
     ],

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import redis
 
 from feature_repo.online.redis_rows import REWRITES_KEY
+from feature_repo.settings import SharedSettings
 from nextclick.bench.redis_database import MARK, claim_database
-from streaming.settings import StreamingSettings
+
+Settings = TypeVar("Settings", bound=SharedSettings)
 
 
 @contextmanager
-def empty_store(settings: StreamingSettings) -> Iterator[StreamingSettings]:
+def empty_store(settings: Settings) -> Iterator[Settings]:
     """The settings with a database of their own, empty at first and in the end."""
     database = claim_database(settings)
     try:
@@ -20,7 +23,7 @@ def empty_store(settings: StreamingSettings) -> Iterator[StreamingSettings]:
         database.release()
 
 
-def dump(settings: StreamingSettings) -> dict[bytes, bytes | dict[bytes, bytes]]:
+def dump(settings: SharedSettings) -> dict[bytes, bytes | dict[bytes, bytes]]:
     """Every key and its value, but for the counts of how often a row was written and of what rewrote old ones."""
     other = {MARK.encode(), REWRITES_KEY.encode()}
     with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
@@ -33,7 +36,7 @@ def _value(client: redis.Redis, key: bytes) -> bytes | dict[bytes, bytes]:
     return {name: value for name, value in client.hgetall(key).items() if name != b"_revision"}
 
 
-def empty(settings: StreamingSettings, keep: bytes) -> None:
+def empty(settings: SharedSettings, keep: bytes) -> None:
     """Remove every row whose key does not hold these bytes."""
     with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
         for key in [key for key in client.scan_iter(count=5000) if keep not in key and key != MARK.encode()]:

@@ -5,8 +5,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from feature_repo.errors import Reason
 from feature_repo.schema import Event, EventType, Item
-from streaming.errors import Reason
 from streaming.events.parser import CONTENT_TYPE, PROTOBUF_TYPE, event_to_json, event_to_protobuf
 
 PARTITIONS = 4

@@ -1,5 +1,6 @@
 """The NVTabular workflow: from archived events to sessions of indices, fitted once a run and saved with it."""
 
+import importlib
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from feature_repo.schema import FIRST_INDEX
+from runtime.environment import environment_kept
 from training.config import DataConfig
 from training.data.vocabulary import Vocabulary
 from training.errors import DataError
@@ -197,5 +199,7 @@ def _nvtabular() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=r"\s*" + start, category=category)
         import dask
 
+        with environment_kept():
+            importlib.import_module("nvtabular")  # merlin.schema, in it, sets a variable
         with dask.config.set({"dataframe.convert-string": False}):
             yield

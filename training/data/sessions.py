@@ -1,17 +1,22 @@
 """Reads the event archive, as visits, and the catalogue, and splits the visits by time."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from feature_repo.archive.columns import ITEM_SCHEMA
 from feature_repo.archive.folder import open_archive
 from feature_repo.archive.reader import read_archive
+from feature_repo.catalogue.files import read_items as read_catalogue
+from feature_repo.fields import UNFIT
 from training.data.visits import cut_visits
 from training.errors import DataError
+
+log = logging.getLogger(__name__)
 
 EVENT_COLUMNS = ["event_id", "event_type", "session_id", "item_id", "timestamp_ms"]
 NO_GAP_MS = -1
@@ -35,12 +40,28 @@ def read_events(archive_path: Path | str) -> pd.DataFrame:
 
     Raises DataError when there is no event, ArchiveError when the archive cannot be read.
     """
-    events = read_archive(open_archive(archive_path), EVENT_COLUMNS).to_pandas()
+    events = _readable(read_archive(open_archive(archive_path), EVENT_COLUMNS)).to_pandas()
     if events.empty:
         raise DataError(f"no events under {archive_path}: stream some first, with `nextclick archive` running")
     # A duplicate that differs (it should not) loses to the later one in event time, as in the online store.
     events = events.sort_values(["event_id", "timestamp_ms"]).drop_duplicates("event_id", keep="last")
     return with_gaps(cut_visits(events.sort_values(["session_id", "timestamp_ms", "event_id"], ignore_index=True)))
+
+
+def _readable(events: pa.Table) -> pa.Table:
+    """Without the events whose ids hold control characters, which every edge refuses and older archives may have.
+
+    To pandas a string ends at NUL, so that such an item would be one with another, or take its place.
+    """
+    unfit = pa.array(np.zeros(len(events), bool))
+    for name in ("event_id", "session_id", "item_id"):
+        unfit = pc.or_(unfit, pc.match_substring_regex(events[name], f"[{UNFIT}]"))
+    count = pc.sum(unfit).as_py()
+    if count:
+        example = events.filter(unfit).slice(0, 1).to_pylist()[0]
+        ids = f"item {example['item_id']!a} in session {example['session_id']!a}"
+        log.warning("%d events are left out: their ids hold control characters, first %s", count, ids)
+    return events.filter(pc.invert(unfit)) if count else events
 
 
 def with_gaps(events: pd.DataFrame) -> pd.DataFrame:
@@ -53,14 +74,16 @@ def with_gaps(events: pd.DataFrame) -> pd.DataFrame:
 def read_items(items_path: Path) -> pd.DataFrame:
     """The catalogue: columns item_id, category ("" where unknown), price (NaN where unknown); no item twice.
 
-    Without a file there is nothing known about any item, which is no error.
+    Without a file there is nothing known about any item, which is no error. Raises ItemFileError when there is one and
+    it is no catalogue.
     """
-    columns = ["item_id", "category", "price"]
-    if not items_path.exists():
-        return pd.DataFrame({"item_id": [], "category": [], "price": []}).astype({"item_id": object, "price": float})
-    items = pq.read_table(items_path, schema=ITEM_SCHEMA, columns=columns).to_pandas()
-    items["price"] = items["price"].where(items["price"] >= 0)
-    return items.drop_duplicates("item_id", keep="last")
+    items = {item.item_id: item for item in read_catalogue(items_path)} if items_path.exists() else {}
+    columns = {
+        "item_id": pd.Series(list(items), dtype=object),
+        "category": pd.Series([item.category for item in items.values()], dtype=object),
+        "price": pd.Series([item.price for item in items.values()], dtype=float),
+    }
+    return pd.DataFrame(columns)
 
 
 def split_by_time(events: pd.DataFrame, validation_share: float, test_share: float) -> Split:

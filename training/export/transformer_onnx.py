@@ -12,13 +12,19 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from feature_repo.schema import FIRST_INDEX, MAX_CANDIDATES, MAX_SESSION_LENGTH, PADDING_INDEX, Tensor
+from feature_repo.schema import (
+    FIRST_INDEX,
+    MAX_CANDIDATES,
+    MAX_SESSION_LENGTH,
+    PADDING_INDEX,
+    SESSION_TRANSFORMER,
+    SIGNATURES,
+)
 from training.errors import ExportError
 from training.models.session_transformer import SessionTransformer
 
 OPSET = 18
-INPUTS = (Tensor.ITEM_INDEX, Tensor.EVENT_TYPE_INDEX, Tensor.GAP_BUCKET, Tensor.EXCLUDE_SEEN)
-OUTPUTS = (Tensor.CANDIDATE_INDEX, Tensor.CANDIDATE_SCORES)
+INPUTS, OUTPUTS = SIGNATURES[SESSION_TRANSFORMER]
 
 
 class Scorer(nn.Module):

@@ -3,20 +3,22 @@
 One `workflow.transform` of a few rows costs milliseconds; these graphs compute the same values in microseconds.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
 from feature_repo.schema import (
     FIRST_INDEX,
-    MAX_CANDIDATES,
     MAX_SESSION_LENGTH,
     OUT_OF_VOCABULARY_INDEX,
     PADDING_INDEX,
     PADDING_ITEM_ID,
+    POSTPROCESS,
+    PREPROCESS,
+    SIGNATURES,
+    TENSORS,
     Tensor,
+    TensorType,
 )
 from training.data.vocabulary import Vocabulary
 
@@ -24,6 +26,9 @@ OPSET = 18
 ML_OPSET = 3
 IR_VERSION = 10
 """Conservative on purpose: a server that loads these graphs is often older than the onnx package that writes them."""
+
+
+_ONNX_TYPES = {TensorType.STRING: TensorProto.STRING, TensorType.INT64: TensorProto.INT64}
 
 
 def preprocess_graph(vocabulary: Vocabulary) -> onnx.ModelProto:
@@ -48,10 +53,7 @@ def preprocess_graph(vocabulary: Vocabulary) -> onnx.ModelProto:
         "padding_index": np.array(PADDING_INDEX, np.int64),
         "no_bucket": np.array(0, np.int64),
     }
-    inputs = [(Tensor.ITEM_IDS, TensorProto.STRING), (Tensor.EVENT_TYPES, TensorProto.STRING)]
-    inputs.append((Tensor.TIMESTAMPS_MS, TensorProto.INT64))
-    outputs = [(name, TensorProto.INT64) for name in (Tensor.ITEM_INDEX, Tensor.EVENT_TYPE_INDEX, Tensor.GAP_BUCKET)]
-    return _model("preprocess", nodes, inputs, outputs, MAX_SESSION_LENGTH, constants)
+    return _model(PREPROCESS, nodes, constants)
 
 
 def postprocess_graph(vocabulary: Vocabulary) -> onnx.ModelProto:
@@ -65,9 +67,7 @@ def postprocess_graph(vocabulary: Vocabulary) -> onnx.ModelProto:
         values_strings=vocabulary.item_ids,
         default_string=PADDING_ITEM_ID,
     )
-    inputs = [(Tensor.CANDIDATE_INDEX, TensorProto.INT64)]
-    outputs = [(Tensor.CANDIDATE_ITEM_IDS, TensorProto.STRING)]
-    return _model("postprocess", [node], inputs, outputs, MAX_CANDIDATES, {})
+    return _model(POSTPROCESS, [node], {})
 
 
 def _to_index(source: Tensor, target: Tensor, entries: tuple[str, ...]) -> onnx.NodeProto:
@@ -106,20 +106,17 @@ def _gap_bucket_nodes() -> list[onnx.NodeProto]:
     ]
 
 
-def _model(
-    name: str,
-    nodes: list[onnx.NodeProto],
-    inputs: Sequence[tuple[Tensor, int]],
-    outputs: Sequence[tuple[Tensor, int]],
-    width: int,
-    constants: dict[str, np.ndarray],
-) -> onnx.ModelProto:
-    def infos(tensors: Sequence[tuple[Tensor, int]]) -> list[onnx.ValueInfoProto]:
-        return [helper.make_tensor_value_info(tensor, kind, ["batch", width]) for tensor, kind in tensors]
-
+def _model(name: str, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:
+    """The model of this name, whose nodes take and give what its signature says."""
+    inputs, outputs = ([_value_info(tensor) for tensor in tensors] for tensors in SIGNATURES[name])
     initializers = [onnx.numpy_helper.from_array(value, key) for key, value in constants.items()]
-    graph = helper.make_graph(nodes, name, infos(inputs), infos(outputs), initializers)
+    graph = helper.make_graph(nodes, name, inputs, outputs, initializers)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="nextclick")
     onnx.checker.check_model(model)
     return model
+
+
+def _value_info(tensor: Tensor) -> onnx.ValueInfoProto:
+    kind, width = TENSORS[tensor]
+    return helper.make_tensor_value_info(tensor, _ONNX_TYPES[kind], ["batch", width])

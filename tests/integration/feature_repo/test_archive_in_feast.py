@@ -22,7 +22,7 @@ SESSIONS = 5
 
 @pytest.fixture
 def settings(tmp_path: Path) -> SharedSettings:
-    return SharedSettings(nextclick_home=tmp_path, archive_path=tmp_path / "archive", redis_url="sqlite")
+    return SharedSettings(nextclick_home=tmp_path, archive_path=tmp_path / "archive")
 
 
 @pytest.fixture

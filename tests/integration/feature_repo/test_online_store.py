@@ -6,21 +6,37 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from feature_repo.feature_store import apply, feast_environment, open_feature_store
 from feature_repo.online.popularity import PopularityShard
-from feature_repo.online.store import OnlineStoreReader, OnlineStoreWriter, Status, StoredSession
+from feature_repo.online.redis_layout import LAYOUTS, row_key
+from feature_repo.online.redis_rows import RedisRows
+from feature_repo.online.rows import EncodedRow
+from feature_repo.online.store import OnlineStoreReader, Status, StoredSession
 from feature_repo.schema import MAX_CANDIDATES, SESSION_TTL, Event, EventType, Item
 from feature_repo.session import Session, fold
 from feature_repo.settings import SharedSettings
-from feature_repo.views import ITEM_PROFILE, popular_scope
+from feature_repo.views import (
+    ITEM_PROFILE,
+    POPULAR_ITEMS,
+    SESSION_EVENTS,
+    USER_HISTORY,
+    VIEWS,
+    Row,
+    item_to_row,
+    popular_scope,
+    session_to_row,
+)
 from nextclick.stack.addresses import Addresses
-from runtime.settings import PROJECT_ROOT
+from tests.support.project import PROJECT
+from tests.support.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -30,30 +46,19 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 
 @pytest.fixture(scope="module")
-def redis_settings(stack: Addresses) -> SharedSettings:
+def settings(stack: Addresses) -> SharedSettings:
     return SharedSettings(nextclick_home=stack.home, redis_url=stack.redis_url)
 
 
 @pytest.fixture(scope="module")
-def sqlite_settings(tmp_path_factory: pytest.TempPathFactory) -> SharedSettings:
-    return SharedSettings(nextclick_home=tmp_path_factory.mktemp("sqlite"), redis_url="sqlite")
-
-
-@pytest.fixture(scope="module")
-def feast(redis_settings: SharedSettings) -> "FeatureStore":
-    apply(redis_settings)
-    return open_feature_store(redis_settings)
-
-
-@pytest.fixture(params=["redis_settings", "sqlite_settings"])
-def settings(request: pytest.FixtureRequest) -> SharedSettings:
-    settings: SharedSettings = request.getfixturevalue(request.param)
-    return settings
+def feast(settings: SharedSettings) -> "FeatureStore":
+    apply(settings)
+    return open_feature_store(settings)
 
 
 @pytest.fixture
-def writer(settings: SharedSettings) -> Iterator[OnlineStoreWriter]:
-    writer = OnlineStoreWriter(settings)
+def writer(settings: SharedSettings) -> Iterator[StoredRows]:
+    writer = StoredRows(settings)
     yield writer
     writer.close()
 
@@ -77,7 +82,7 @@ async def _read(settings: SharedSettings, session_id: str) -> StoredSession:
 
 @pytest.mark.parametrize("count", [1, 70])
 async def test_a_session_comes_back_as_it_was(
-    settings: SharedSettings, writer: OnlineStoreWriter, run_id: str, count: int
+    settings: SharedSettings, writer: StoredRows, run_id: str, count: int
 ) -> None:
     session = _session(run_id, count)
     writer.write_sessions([session])
@@ -85,9 +90,7 @@ async def test_a_session_comes_back_as_it_was(
     assert writer.read_sessions([session.session_id, "unheard of"]) == {session.session_id: session}
 
 
-async def test_missing_and_stale_are_told_apart(
-    settings: SharedSettings, writer: OnlineStoreWriter, run_id: str
-) -> None:
+async def test_missing_and_stale_are_told_apart(settings: SharedSettings, writer: StoredRows, run_id: str) -> None:
     old = _session(run_id, 3, NOW_MS - int(SESSION_TTL.total_seconds() * 1000) - 5000)
     writer.write_sessions([old])
     assert await _read(settings, old.session_id) == StoredSession(Status.STALE, old)
@@ -95,7 +98,7 @@ async def test_missing_and_stale_are_told_apart(
 
 
 async def test_a_late_event_changes_the_row_though_the_newest_time_stays(
-    settings: SharedSettings, writer: OnlineStoreWriter, run_id: str
+    settings: SharedSettings, writer: StoredRows, run_id: str
 ) -> None:
     session = _session(run_id, 2)
     writer.write_sessions([session])
@@ -104,9 +107,7 @@ async def test_a_late_event_changes_the_row_though_the_newest_time_stays(
     assert (await _read(settings, session.session_id)).session == late
 
 
-async def test_items_and_popular_items_come_back(
-    settings: SharedSettings, writer: OnlineStoreWriter, run_id: str
-) -> None:
+async def test_items_and_popular_items_come_back(settings: SharedSettings, writer: StoredRows, run_id: str) -> None:
     items = [Item(f"{run_id}-1", "title", "category", "brand", 9.5, False), Item(f"{run_id}-2")]
     scope, popularity = popular_scope(run_id), [PopularityShard(), PopularityShard()]
     for n in range(MAX_CANDIDATES + 5):
@@ -124,9 +125,6 @@ async def test_items_and_popular_items_come_back(
     ]
     assert [round(score) for _, score in popular[:6]] == [3, 3, 3, 3, 3, 2]
     assert await reader.read_popular_items(f"{scope}-nobody") == []
-    writer.delete(ITEM_PROFILE, [items[0].item_id, "unheard of"])
-    assert await reader.read_item(items[0].item_id) is None
-    assert writer.read_items(item.item_id for item in items) == {items[1].item_id: items[1]}
     await reader.close()
 
 
@@ -135,9 +133,9 @@ def _online_features(feast: "FeatureStore", view: str, names: list[str], key: di
     return {name: values[0] for name, values in response.to_dict(include_event_timestamps=True).items()}
 
 
-def test_the_sdk_reads_what_we_wrote(feast: "FeatureStore", redis_settings: SharedSettings, run_id: str) -> None:
+def test_the_sdk_reads_what_we_wrote(feast: "FeatureStore", settings: SharedSettings, run_id: str) -> None:
     session, item = _session(run_id, 4), Item(f"{run_id}-i", "title", price=None)
-    writer = OnlineStoreWriter(redis_settings)
+    writer = StoredRows(settings)
     writer.write_sessions([session])
     writer.write_items([item])
     writer.close()
@@ -153,7 +151,7 @@ def test_the_sdk_reads_what_we_wrote(feast: "FeatureStore", redis_settings: Shar
     assert (read["title"], read["price"], read["available"]) == ("title", None, True)
 
 
-async def test_we_read_what_the_sdk_pushed(feast: "FeatureStore", redis_settings: SharedSettings, run_id: str) -> None:
+async def test_we_read_what_the_sdk_pushed(feast: "FeatureStore", settings: SharedSettings, run_id: str) -> None:
     import pandas as pd
 
     session = _session(run_id, 3)
@@ -170,31 +168,58 @@ async def test_we_read_what_the_sdk_pushed(feast: "FeatureStore", redis_settings
         }
     )
     feast.push("session_push", frame)
-    assert await _read(redis_settings, session.session_id) == StoredSession(Status.PRESENT, session)
+    assert await _read(settings, session.session_id) == StoredSession(Status.PRESENT, session)
 
 
-def test_both_write_the_same_bytes(feast: "FeatureStore", redis_settings: SharedSettings, run_id: str) -> None:
-    """The SDK's own write of the same row changes no field: keys, hashes, values and time stamp are alike."""
-    import redis
+def _rows(run_id: str) -> list[EncodedRow]:
+    """A row of each view, and one that is as empty as a row can be."""
+    popularity, anonymous = PopularityShard(), Event("e", EventType.VIEW, f"{run_id}-a", "i", NOW_MS)
+    popularity.add([("ïtem", NOW_MS), ("item 2", NOW_MS - 1)])
+    item = Item(f"{run_id}-i", "title", "category", "brand", 9.5, False, ("new", "red"))
+    history = {
+        "event_ids": ["1", "2"],
+        "item_ids": ["ïtem", "item 2"],
+        "event_types": ["view", "purchase"],
+        "timestamps_ms": [NOW_MS - 1, NOW_MS],
+        "session_ids": ["s", "t"],
+    }
+    rows = [
+        (SESSION_EVENTS, session_to_row(_session(run_id, 3))),
+        (SESSION_EVENTS, session_to_row(fold(None, [anonymous]))),
+        (ITEM_PROFILE, item_to_row(item, NOW_MS)),
+        (ITEM_PROFILE, item_to_row(Item(f"{run_id}-j"), NOW_MS)),
+        (USER_HISTORY, Row(f"{run_id}-u", history, NOW_MS)),
+    ]
+    return [
+        *(EncodedRow(view, row.key, LAYOUTS[view.name].encode(row)) for view, row in rows),
+        EncodedRow(POPULAR_ITEMS, f"{run_id}/0", popularity.encoded()),
+    ]
 
-    from feature_repo.online.redis_layout import ViewLayout, row_key
-    from feature_repo.online.rows import EncodedRow
-    from feature_repo.online.sdk_rows import SdkRows
-    from feature_repo.views import SESSION_EVENTS, session_to_row
 
-    row = session_to_row(fold(_session(run_id, 1), []))
-    anonymous = session_to_row(fold(None, [Event("e", EventType.VIEW, f"{run_id}-a", "i", NOW_MS)]))
-    encode = ViewLayout(SESSION_EVENTS).encode
-    SdkRows(redis_settings).write([EncodedRow(SESSION_EVENTS, one.key, encode(one)) for one in (row, anonymous)])
-    client = redis.Redis.from_url(redis_settings.redis_url.get_secret_value())
-    for written in (row, anonymous):
-        ours = dict(zip(ViewLayout(SESSION_EVENTS).fields, encode(written), strict=True))
-        assert client.hgetall(row_key(SESSION_EVENTS, written.key)) == ours
-    client.close()
+def test_both_write_the_same_bytes_and_read_what_the_other_wrote(
+    feast: "FeatureStore", settings: SharedSettings, run_id: str
+) -> None:
+    """Keys, names of fields, values and time stamps are alike, in every view."""
+    from tests.support.feast_rows import FeastRows
+
+    theirs = FeastRows(feast)
+    with (
+        closing(RedisRows(settings)) as ours,
+        redis.Redis.from_url(settings.redis_url.get_secret_value()) as client,
+    ):
+        for row in _rows(run_id):
+            fields = dict(zip(LAYOUTS[row.view.name].fields, row.values, strict=True))
+            key = row_key(row.view, row.key)
+            for write, read in ((ours.write, theirs), (theirs.write, ours)):
+                client.delete(key)
+                write([row])
+                assert client.hgetall(key) == fields
+                found = [read.read([(row.view, each)])[0] for each in (row.key, f"{row.key}-unheard of")]
+                assert found == [row.values, None]
 
 
-def test_applying_again_does_nothing(feast: "FeatureStore", redis_settings: SharedSettings) -> None:
-    assert apply(redis_settings) is False
+def test_applying_again_does_nothing(feast: "FeatureStore", settings: SharedSettings) -> None:
+    assert apply(settings) is False
     assert {view.name for view in feast.list_feature_views()} == {
         "session_events",
         "user_history",
@@ -205,28 +230,29 @@ def test_applying_again_does_nothing(feast: "FeatureStore", redis_settings: Shar
     assert [service.name for service in feast.list_feature_services()] == ["recommendation"]
 
 
-def test_the_feast_command_line_sees_the_same_registry(feast: "FeatureStore", redis_settings: SharedSettings) -> None:
-    command = Path(sys.executable).with_name("feast")
-    result = subprocess.run(
-        [command, "-c", PROJECT_ROOT / "feature_repo", "feature-views", "list"],
-        env={**os.environ, **feast_environment(redis_settings)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert result.returncode == 0, result.stderr
-    assert "session_events" in result.stdout
-
-
-def test_feast_apply_reads_definitions_only(tmp_path: Path) -> None:
-    settings = SharedSettings(nextclick_home=tmp_path, redis_url="sqlite")
-    repository = shutil.copytree(PROJECT_ROOT / "feature_repo", tmp_path / "feature_repo")
-    result = subprocess.run(
-        [Path(sys.executable).with_name("feast"), "-c", repository, "apply"],
+def _feast(repository: Path, settings: SharedSettings, *arguments: str) -> str:
+    """What Feast's own command line prints."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("feast"), "-c", repository, *arguments],
         env={**os.environ, **feast_environment(settings)},
         capture_output=True,
         text=True,
         timeout=240,
     )
-    assert result.returncode == 0, result.stderr
-    assert {view.name for view in open_feature_store(settings).list_feature_views()} >= {"session_events"}
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_feast_command_line_sees_the_same_registry(feast: "FeatureStore", settings: SharedSettings) -> None:
+    assert "session_events" in _feast(PROJECT / "feature_repo", settings, "feature-views", "list")
+
+
+def test_the_feast_command_line_works_in_a_copy_of_the_folder(stack: Addresses, tmp_path: Path) -> None:
+    settings = SharedSettings(nextclick_home=tmp_path, redis_url=stack.redis_url)
+    copy = shutil.copytree(PROJECT / "feature_repo", tmp_path / "copy", ignore=shutil.ignore_patterns("__pycache__"))
+    with (copy / "definitions.py").open("a") as definitions:
+        definitions.write('shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.STRING)\n')
+    _feast(copy, settings, "apply")
+    listed = {view: _feast(copy, settings, view, "list") for view in ("feature-views", "entities")}
+    assert all(view.name in listed["feature-views"] for view in VIEWS)
+    assert "shop" in listed["entities"]  # so it read the copy

@@ -38,7 +38,7 @@ def database(postgres: Postgres) -> Iterator[URL]:
 
 
 def start(url: URL, home: Path, *arguments: str, level: str = "DEBUG") -> "subprocess.Popen[str]":
-    changes = {"NEXTCLICK_HOME": str(home), "REGISTRY_URL": spelled(url), "REDIS_URL": "sqlite", "LOG_LEVEL": level}
+    changes = {"NEXTCLICK_HOME": str(home), "REGISTRY_URL": spelled(url), "LOG_LEVEL": level}
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([sys.executable, *arguments], env=os.environ | changes, **pipes)
 

@@ -18,11 +18,7 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_new_registry_is_filled_and_a_filled_one_is_left_alone(tmp_path: Path) -> None:
-    environment = {
-        "NEXTCLICK_HOME": str(tmp_path),
-        "REGISTRY_URL": f"sqlite:///{tmp_path}/r.db",
-        "REDIS_URL": "sqlite",
-    }
+    environment = {"NEXTCLICK_HOME": str(tmp_path), "REGISTRY_URL": f"sqlite:///{tmp_path}/r.db"}
     first, second = run(**environment), run(**environment)
     assert (first.returncode, first.stdout) == (0, "feature definitions applied\n"), first.stderr
     assert (second.returncode, second.stdout) == (0, "feature definitions were up to date\n")

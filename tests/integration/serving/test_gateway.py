@@ -18,7 +18,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from feature_repo.online.popularity import PopularityShard
-from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import DEFAULT_PAGE_SIZE, Event, EventType
 from feature_repo.session import fold
 from serving.errors import GatewayStartError
@@ -29,6 +28,7 @@ from serving.rpc.service import SERVICE_NAME
 from serving.server import Gateway
 from serving.settings import ServingSettings
 from tests.support.planted_ensemble import PlantedEnsemble
+from tests.support.stored_rows import StoredRows
 
 POPULAR = {"item 5": 3, "item 7": 2, "item 3": 1}
 """Item ids and their events, most popular first."""
@@ -83,8 +83,8 @@ def settings_with(**changes: Any) -> ServingSettings:
     return ServingSettings(gateway_port=0, gateway_metrics_port=0, **(patient | quick | changes))
 
 
-def writer_for(redis_url: str) -> OnlineStoreWriter:
-    return OnlineStoreWriter(settings_with(redis_url=redis_url))
+def writer_for(redis_url: str) -> StoredRows:
+    return StoredRows(settings_with(redis_url=redis_url))
 
 
 def now_ms() -> int:

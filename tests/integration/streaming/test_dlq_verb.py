@@ -16,11 +16,12 @@ from kafka.consumer.fetcher import ConsumerRecord
 from typer.testing import CliRunner
 
 import streaming.jobs.replay
+from feature_repo.errors import Reason
 from nextclick.cli import commands
 from runtime.errors import NextclickError
 from streaming.dead_letters.letters import REPLAYS, DeadLetters
 from streaming.dead_letters.reader import read_letters, replayed_topic
-from streaming.errors import DeadLettersError, EventError, Reason
+from streaming.errors import DeadLettersError, EventError
 from streaming.jobs.replay import MAX_REPLAYS, ReplayOptions, replay
 from streaming.kafka.topics import ensure_items_topic
 from streaming.settings import StreamingSettings

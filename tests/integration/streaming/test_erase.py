@@ -17,7 +17,6 @@ from feature_repo.archive.folder import open_archive
 from feature_repo.archive.names import OffsetRange
 from feature_repo.feature_store import apply
 from feature_repo.online.redis_rows import RedisRows
-from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType
 from nextclick.cli import commands
 from runtime.errors import NextclickError
@@ -33,6 +32,7 @@ from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings
 from tests.support.empty_store import dump, empty_store
 from tests.support.stage_thread import running
+from tests.support.stored_rows import StoredRows
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _is_all_over(person: Person) -> bool:
 
 def _has_newest(settings: StreamingSettings, event_ids: list[str]) -> bool:
     newest = max(event_ids, key=lambda event_id: int(event_id.rpartition("-")[2]))
-    with closing(OnlineStoreWriter(settings)) as store:
+    with closing(StoredRows(settings)) as store:
         return store.read_sessions(["bob-phone"])["bob-phone"].events[-1].event_id == newest
 
 

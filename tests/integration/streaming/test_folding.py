@@ -15,7 +15,6 @@ from feature_repo.feature_store import apply, open_feature_store
 from feature_repo.online.popularity import PopularityShard
 from feature_repo.online.redis_layout import Encoded, ViewLayout
 from feature_repo.online.redis_rows import RedisRows
-from feature_repo.online.store import OnlineStoreWriter
 from feature_repo.schema import Event, EventType, Item
 from feature_repo.session import fold, history_of
 from feature_repo.views import (
@@ -34,6 +33,7 @@ from streaming.sessions.folding import OnlineFold
 from streaming.sessions.popular_items import PopularItems
 from streaming.settings import StreamingSettings
 from tests.support.gate import InterruptedRows
+from tests.support.stored_rows import StoredRows
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -54,7 +54,7 @@ def catalogue(fold_settings: StreamingSettings) -> Iterator[dict[str, str]]:
     """Category of each item, "" where it has none."""
     marker = uuid4().hex[:8]
     categories = {f"{marker}-{name}": category for name, category in (("a", marker), ("b", marker), ("c", ""))}
-    writer = OnlineStoreWriter(fold_settings)
+    writer = StoredRows(fold_settings)
     writer.write_items(Item(item_id, category=category) for item_id, category in categories.items() if category)
     yield categories
     writer.close()

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import apply, open_feature_store
-from feature_repo.online.store import OnlineStoreReader, OnlineStoreWriter, Status
+from feature_repo.online.store import OnlineStoreReader, Status
 from feature_repo.redis_connection import redis_options
 from feature_repo.schema import Event, EventType
 from feature_repo.session import fold
@@ -50,6 +50,7 @@ from tests.support.secure_servers import (
     running_redis,
 )
 from tests.support.stage_thread import running
+from tests.support.stored_rows import StoredRows
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -303,7 +304,7 @@ def view_of(item_id: str) -> Event:
 
 async def test_sessions_go_through_tls_as_a_user(redis_settings: SharedSettings) -> None:
     event = view_of("item 1")
-    OnlineStoreWriter(redis_settings).write_sessions([fold(None, [event])])
+    StoredRows(redis_settings).write_sessions([fold(None, [event])])
     reader = OnlineStoreReader(redis_settings)
     stored = await reader.read_session(event.session_id)
     await reader.close()
@@ -341,7 +342,7 @@ def test_redis_says_why_it_keeps_us_out(redis_settings: SharedSettings, changes:
         **{name: getattr(redis_settings, name) for name in redis_settings.model_fields_set} | changes
     )
     with pytest.raises(OnlineStoreError, match=expected) as raised:
-        OnlineStoreWriter(settings).write_sessions([fold(None, [view_of("item 1")])])
+        StoredRows(settings).write_sessions([fold(None, [view_of("item 1")])])
     assert not [secret for secret in (*SECRETS, "not-this-one") if secret in str(raised.value)]
 
 

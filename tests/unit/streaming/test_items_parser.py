@@ -8,20 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import ConsumerRecord
 
+from feature_repo.errors import Reason
+from feature_repo.fields import is_readable
 from feature_repo.schema import MAX_ID_LENGTH, Item
 from streaming.catalogue.parser import MAX_ITEM_BYTES, ItemParser, field_label, item_to_json
-from streaming.errors import EventError, Reason
+from streaming.errors import EventError
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+NAMES = TEXT.filter(is_readable)
 ITEMS = st.builds(
     Item,
-    item_id=TEXT.filter(bool),
+    item_id=NAMES.filter(bool),
     title=TEXT,
-    category=TEXT,
-    brand=TEXT,
+    category=NAMES,
+    brand=NAMES,
     price=st.none() | st.floats(0, 1e9),
     available=st.booleans(),
-    tags=st.lists(TEXT.filter(bool), max_size=5).map(tuple),
+    tags=st.lists(NAMES.filter(bool), max_size=5).map(tuple),
 )
 
 
@@ -68,6 +71,9 @@ def test_unknown_fields_are_kept_out_and_counted() -> None:
         (as_json(title="x" * 1025), "title", Reason.TOO_LONG),
         (as_json(category="x" * (MAX_ID_LENGTH + 1)), "category", Reason.TOO_LONG),
         (as_json(brand=["b"]), "brand", Reason.WRONG_TYPE),
+        (as_json(category="shoes\0"), "category", Reason.CONTROL_CHARACTER),
+        (as_json(brand="\x1b[31mB"), "brand", Reason.CONTROL_CHARACTER),
+        (as_json(tags=["new", "\u202ered"]), "tags", Reason.CONTROL_CHARACTER),
         (as_json(price="9.90"), "price", Reason.WRONG_TYPE),
         (as_json(price=True), "price", Reason.WRONG_TYPE),
         (as_json(price=-0.01), "price", Reason.OUT_OF_RANGE),
@@ -88,7 +94,13 @@ def test_what_is_wrong_is_named(value: bytes, field: str, reason: Reason) -> Non
 
 @pytest.mark.parametrize(
     ("key", "reason"),
-    [(None, Reason.MISSING), (b"", Reason.MISSING), (b"\xff", Reason.MALFORMED), (b"x" * 257, Reason.TOO_LONG)],
+    [
+        (None, Reason.MISSING),
+        (b"", Reason.MISSING),
+        (b"\xff", Reason.MALFORMED),
+        (b"x" * 257, Reason.TOO_LONG),
+        (b"3\0", Reason.CONTROL_CHARACTER),
+    ],
 )
 @pytest.mark.parametrize("value", [b"{}", None])
 def test_a_key_that_is_no_item_id_is_refused(key: bytes | None, reason: Reason, value: bytes | None) -> None:

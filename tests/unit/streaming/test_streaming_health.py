@@ -8,9 +8,10 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
+from feature_repo.errors import Reason
 from feature_repo.schema import EventType
 from runtime.metrics_http import serve_http
-from streaming.errors import EventError, MetricsPortError, Reason
+from streaming.errors import EventError, MetricsPortError
 from streaming.stage.bulk_histogram import BulkHistogram
 from streaming.stage.health import Health
 from streaming.stage.metrics import Result, StreamingMetrics

@@ -29,7 +29,7 @@ from training.data.vocabulary import Vocabulary
 from training.errors import ExportError
 from training.export.ensemble import KEPT_VERSIONS, ExportedVersion, check_parity, export
 from training.export.transformer_onnx import INPUTS, Scorer, example_inputs, transformer_graph
-from training.export.triton_config import ALL_MODELS, from_pbtxt
+from training.export.triton_config import ALL_MODELS, INNER_MODELS, from_pbtxt
 from training.models.session_transformer import SessionTransformer
 from training.runs import open_run
 from training.settings import TrainingSettings
@@ -64,6 +64,24 @@ def test_exported_chain_finds_the_planted_item(exported: ExportedVersion) -> Non
     (candidates,) = transformer.run([Tensor.CANDIDATE_INDEX], indices)
     (answer,) = postprocess.run(None, {Tensor.CANDIDATE_INDEX: candidates})
     assert answer[0, 0] == next_on_ring(history)
+
+
+ONNX_TYPES = {
+    pb.TYPE_STRING: "tensor(string)",
+    pb.TYPE_INT64: "tensor(int64)",
+    pb.TYPE_BOOL: "tensor(bool)",
+    pb.TYPE_FP32: "tensor(float)",
+}
+
+
+@pytest.mark.parametrize("name", INNER_MODELS)
+def test_a_graph_takes_and_gives_what_its_configuration_says(exported: ExportedVersion, name: str) -> None:
+    graph = load_graph(exported, name)
+    config = from_pbtxt((exported.model_repository / name / "config.pbtxt").read_text())
+    for tensors, configured in ((graph.get_inputs(), config.input), (graph.get_outputs(), config.output)):
+        assert [(tensor.name, tensor.type, tensor.shape[1:]) for tensor in tensors] == [
+            (tensor.name, ONNX_TYPES[tensor.data_type], list(tensor.dims)) for tensor in configured
+        ]
 
 
 def test_all_four_models_share_version_and_vocabulary(exported: ExportedVersion, settings: TrainingSettings) -> None:

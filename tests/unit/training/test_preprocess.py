@@ -1,5 +1,6 @@
 """Reading the archive, the split by time, and what the workflow makes of catalogues with holes."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_repo.archive.columns import events_to_table
+from feature_repo.errors import ItemFileError
 from feature_repo.schema import FIRST_INDEX, Event, EventType
 from training.config import DataConfig
-from training.data.preprocess import EncodedSessions, encode, fit_workflow
+from training.data.preprocess import EncodedSessions, encode, fit_workflow, read_vocabulary
 from training.data.sessions import NO_GAP_MS, item_id_lists, read_events, read_items, split_by_time, with_gaps
+from training.data.vocabulary import Vocabulary
 from training.errors import DataError
 
 
@@ -43,6 +46,65 @@ def test_replayed_events_count_once_and_order_is_by_time_then_id(tmp_path: Path)
 def test_an_empty_archive_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="stream some first"):
         read_events(tmp_path)
+
+
+UNFIT = ("3\0", "3\0x", "\x003", "3\x1b[1m", "3\x7f", "3\u0085", "3\u2028", "3\u202e")
+
+
+def test_events_whose_ids_hold_control_characters_are_left_out_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = [event(f"e{n}", f"s{n}", "3", n) for n in range(9)]
+    bad = [event(f"b{n}", "s", item_id, n) for n, item_id in enumerate(UNFIT)]
+    bad += [event("b", "s0\0", "3", 5), event("e1\0", "s", "3", 5)]
+    events = read_events(archive(tmp_path / "archive", good, bad))
+    assert events["item_id"].tolist() == ["3"] * 9
+    assert set(events["session_id"]) == {f"s{n}/0" for n in range(9)}
+    assert [record.getMessage() for record in caplog.records] == [
+        "10 events are left out: their ids hold control characters, first item '3\\x00' in session 's'"
+    ]
+
+
+SIMILAR = ["3", "3 ", " 3", "03", "3.0", "3e0", "+3", "3\u200d", "\ufeff3", "\u00a03", "\uff13", "E", "e", "É"]
+SIMILAR += ["\u00e9", "e\u0301", "nan", "NaN", "None", "null", "NULL", "NA", "<NA>", "N/A", "True", "true", "inf", "[]"]
+SIMILAR += ["''", "a,b", "/", "x" * 256]
+
+
+@pytest.mark.parametrize("partition_rows", [20, 100_000])
+def test_no_two_ids_that_differ_meet_in_training(tmp_path: Path, partition_rows: int) -> None:
+    sent = [event(f"{s}-{n:02}", f"s{s}", id_, s * 60_000 + n) for s in range(3) for n, id_ in enumerate(SIMILAR)]
+    sent += [event(f"{id_}-{n}", id_, "3", 10**9 + n) for id_ in SIMILAR for n in range(2)]
+    events = read_events(archive(tmp_path / "archive", sent))
+    path = tmp_path / "items.jsonl"
+    path.write_text("\n".join(json.dumps({"item_id": id_, "category": id_, "price": len(id_)}) for id_ in SIMILAR))
+    items, config = read_items(path), DataConfig(partition_rows=partition_rows)
+    workflow = fit_workflow(events, items, config, tmp_path / "workflow")
+    encode(workflow, events, items, config).save(tmp_path / "sessions.npz")
+    encoded = EncodedSessions.load(tmp_path / "sessions.npz")
+    read_vocabulary(tmp_path / "workflow", config).save(tmp_path)
+    vocabulary = Vocabulary.load(tmp_path)
+    assert sorted(vocabulary.item_ids) == sorted(vocabulary.categories) == sorted(SIMILAR)
+    for index, entries in ((encoded.item_index, vocabulary.item_ids), (encoded.category_index, vocabulary.categories)):
+        decoded = [entries[i - FIRST_INDEX] for i in index]
+        assert decoded == SIMILAR * 3 + ["3"] * 2 * len(SIMILAR)
+    assert sorted(encoded.session_ids[3:]) == sorted(f"{id_}/0" for id_ in SIMILAR)
+    assert encoded.lengths.tolist() == [len(SIMILAR)] * 3 + [2] * len(SIMILAR)
+
+
+def test_a_catalogue_is_whatever_items_load_takes_and_what_is_none_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "items.parquet"
+    path.write_text('{"item_id": "a", "category": "c", "price": 2}\n{"item_id": "b"}\n{"item_id": "a", "price": 3}')
+    items = read_items(path)
+    assert items["item_id"].tolist() == ["a", "b"]
+    assert items["category"].tolist() == ["", ""]
+    assert items["price"].tolist()[0] == 3
+    assert np.isnan(items["price"].tolist()[1])
+    pd.DataFrame({"sku": ["a"], "title": ["T"]}).to_parquet(path)
+    with pytest.raises(ItemFileError, match="expected a column item_id, found only sku, title"):
+        read_items(path)
+    path.write_text("")
+    with pytest.raises(ItemFileError, match="is empty"):
+        read_items(path)
 
 
 def test_split_keeps_sessions_whole_and_in_order_of_their_start() -> None:

@@ -88,7 +88,7 @@ def test_readme_table_is_fresh_and_staleness_is_noticed(monkeypatch: pytest.Monk
     assert main(["--check"]) == 0
     stale = tmp_path / "README.md"
     stale.write_text(re.sub("B × 50", "B × 49", README.read_text()))
-    monkeypatch.setattr("training.export.triton_config.README", stale)
+    monkeypatch.setattr("training.export.readme_table.README", stale)
     assert main(["--check"]) == 1
     assert main(["--write"]) == 0
     assert stale.read_text() == README.read_text() == refreshed_readme(README.read_text())
