@@ -126,19 +126,21 @@ def _items(path: Path, rows: Iterable[tuple[int, Any]]) -> Iterator[ItemRow]:
 def _json_rows(path: Path, file: IO[bytes] | gzip.GzipFile, head: bytes) -> Iterator[tuple[int, Any]]:
     encoding = next((name for mark, name in _ENCODINGS.items() if head.startswith(mark)), "utf-8")
     _check_format(path, head, encoding)
-    found = 0
+    is_empty = True
     for row, line in enumerate(_lines(file, encoding), start=1):
         text = line.removeprefix(codecs.BOM_UTF8) if isinstance(line, bytes) and row == 1 else line
         if not text or text.isspace():
             continue
-        found += 1
+        is_empty = False
         try:
             fields = orjson.loads(text)
         except ValueError as error:
-            message = f"{path} row {row}: expected a JSON object on a line, in UTF-8, found {ascii(text)[:60]}"
-            raise ItemFileError(message) from error
+            found = ascii(text.decode(errors="replace") if isinstance(text, bytes) else text)[:60]
+            raise ItemFileError(
+                f"{path} row {row}: expected a JSON object on a line, in UTF-8, found {found}"
+            ) from error
         yield row, fields
-    if not found:
+    if is_empty:
         raise ItemFileError(f"{path} is empty: expected Parquet, or a JSON object of an item a line")
 
 

@@ -60,7 +60,9 @@ def _readable(events: pa.Table) -> pa.Table:
     if count:
         example = events.filter(unfit).slice(0, 1).to_pylist()[0]
         ids = f"item {example['item_id']!a} in session {example['session_id']!a}"
-        log.warning("%d events are left out: their ids hold control characters, first %s", count, ids)
+        log.warning(
+            "left out of %d events, as their ids hold control characters: %d, first %s", len(events), count, ids
+        )
     return events.filter(pc.invert(unfit)) if count else events
 
 

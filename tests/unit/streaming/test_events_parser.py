@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import ConsumerRecord
+from msgspec import structs
 
 from feature_repo.errors import Reason
 from feature_repo.fields import is_readable
@@ -353,6 +354,29 @@ def test_a_time_that_cannot_be_is_refused_with_the_unit_that_it_looks_like(
     error = _error(_record(message, headers=headers))
     assert (error.field, error.reason) == ("timestamp_ms", reason)
     assert words in str(error)
+
+
+@pytest.mark.parametrize("odd", UNFIT_IDS)
+@pytest.mark.parametrize("field", [*IDENTIFIERS, "user_id"])
+def test_an_id_with_a_control_character_is_refused_in_every_format_escaped_or_bare(field: str, odd: str) -> None:
+    event = structs.replace(EXPECTED, **{field: odd})
+    key = event.session_id.encode()
+    for message, headers in (
+        (event_to_json(event), []),  # bare, where JSON allows it
+        (event_to_json(event), JSON_HEADER),
+        (_with(**{field: odd}), []),
+        (event_to_protobuf(event), PROTOBUF),
+    ):
+        error = _error(_record(message, key, headers))
+        assert (error.field, error.reason) == (field, Reason.CONTROL_CHARACTER)
+        assert str(error).isascii()
+
+
+def test_ids_in_any_letters_are_taken_as_they_are() -> None:
+    for item_id in ("é", "e\u0301", "三", "🥿", "👩\u200d🚀", " 3", "3 ", "\u00a0", "ש\u200f"):
+        event = structs.replace(EXPECTED, item_id=item_id)
+        assert parse_record(_record(event_to_json(event))) == event
+        assert parse_record(_record(event_to_protobuf(event), headers=PROTOBUF)) == event
 
 
 def test_json_that_calls_itself_protobuf_is_malformed() -> None:

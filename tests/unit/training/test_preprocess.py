@@ -61,7 +61,7 @@ def test_events_whose_ids_hold_control_characters_are_left_out_and_named(
     assert events["item_id"].tolist() == ["3"] * 9
     assert set(events["session_id"]) == {f"s{n}/0" for n in range(9)}
     assert [record.getMessage() for record in caplog.records] == [
-        "10 events are left out: their ids hold control characters, first item '3\\x00' in session 's'"
+        "left out of 19 events, as their ids hold control characters: 10, first item '3\\x00' in session 's'"
     ]
 
 
