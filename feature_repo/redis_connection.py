@@ -9,6 +9,7 @@ import redis
 
 from feature_repo.errors import OnlineStoreError
 from feature_repo.settings import SharedSettings
+from runtime.tls_files import check_tls_files
 
 
 @contextmanager
@@ -23,7 +24,8 @@ def redis_errors() -> Iterator[None]:
 def redis_options(settings: SharedSettings) -> dict[str, Any]:
     """Keyword arguments for `from_url` of `redis.Redis` and `redis.asyncio.Redis`. They hold the password.
 
-    What REDIS_URL says of user and password comes before REDIS_USERNAME and REDIS_PASSWORD.
+    What REDIS_URL says of user and password comes before REDIS_USERNAME and REDIS_PASSWORD. Raises TlsFileError if a
+    file holds no certificate or key.
     """
     options: dict[str, Any] = {
         "url": settings.redis_url.get_secret_value(),
@@ -31,6 +33,11 @@ def redis_options(settings: SharedSettings) -> dict[str, Any]:
         "password": settings.redis_password.get_secret_value() or None,
     }
     if settings.redis_uses_tls:
+        check_tls_files(
+            ("REDIS_CA_FILE", settings.redis_ca_file),
+            ("REDIS_CERT_FILE", settings.redis_cert_file),
+            ("REDIS_KEY_FILE", settings.redis_key_file),
+        )
         options["ssl_ca_certs"] = _text(settings.redis_ca_file)
         options["ssl_certfile"] = _text(settings.redis_cert_file)
         options["ssl_keyfile"] = _text(settings.redis_key_file)

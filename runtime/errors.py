@@ -2,6 +2,7 @@
 
 NextclickError
 ├── SecretFileError    a file that should hold a secret cannot be read
+├── TlsFileError       a file that should hold a certificate or a key holds none
 ├── feature_repo.errors
 ├── streaming.errors
 ├── training.errors
@@ -23,3 +24,7 @@ class NextclickError(Exception):
 
 class SecretFileError(NextclickError):
     """A file that should hold a secret cannot be read."""
+
+
+class TlsFileError(NextclickError):
+    """A file that should hold a certificate or a key holds none, or cannot be read."""

@@ -40,7 +40,7 @@ def set_up_logs(settings: LogSettings, *, runs_long: bool = True, verbose: bool 
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING))
     for name in OURS:
         logging.getLogger(name).setLevel(level)
-    _quieten_kafka(runs_long, verbose)
+    _quieten_kafka(verbose)
     if settings.log_format == "json":
         logging.captureWarnings(True)
         sys.excepthook = _log_uncaught
@@ -89,8 +89,12 @@ def _json_character(character: str) -> str:
     return character if character.isprintable() else json.dumps(character)[1:-1]
 
 
-def _quieten_kafka(runs_long: bool, verbose: bool) -> None:
-    if not runs_long and not verbose:  # what such a verb cannot get over is raised, and explained in one line
+def _quieten_kafka(verbose: bool) -> None:
+    """It logs a dozen lines a second while brokers are away, and asks again by itself.
+
+    What it cannot get over it raises; and what runs long says itself, once, that Kafka is away.
+    """
+    if not verbose:
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
     # Its event loop reports every task above 0.1 s, which a busy machine has many of.
     logging.getLogger("kafka.net.selector").setLevel(logging.WARNING if verbose else logging.ERROR)

@@ -11,15 +11,12 @@ from collections.abc import Iterable
 from contextlib import closing
 
 import orjson
-from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError, KafkaTimeoutError
 
 from feature_repo.schema import MAX_CLOCK_SKEW, Event
-from streaming.kafka.connection import unavailable
-from streaming.kafka.consumer import open_reader
-from streaming.kafka.producer import open_producer, wait_for
+from streaming.kafka.producer import open_producer
 from streaming.kafka.topics import ensure_compacted_topic
+from streaming.kafka.whole_topic import open_whole_topic
 from streaming.settings import StreamingSettings
 
 log = logging.getLogger(__name__)
@@ -29,8 +26,6 @@ REFRESH_SECONDS = 1.0
 
 USER, SESSION = "user", "session"
 
-_STALLED_SECONDS = 30.0
-_POLL_MS = 200
 _NEVER = -1
 
 
@@ -43,23 +38,20 @@ class Erasures:
         self._before_ms: dict[bytes, int] = {}
         self._refreshed_at = 0.0
         ensure_compacted_topic(settings, settings.erasures_topic)
-        try:
-            self._kafka = _open(settings)
-            self.refresh()
-        except (KafkaError, OSError) as error:
-            raise unavailable(settings) from error
+        self._topic = open_whole_topic(settings, settings.erasures_topic)
+        self.refresh()
 
     def refresh(self, max_age_seconds: float = 0.0) -> bool:
         """Read what was added since the last time, unless that is less than `max_age_seconds` ago; was there any?
 
         After True, forget what is remembered of sessions and users: they may have been removed from the store.
-        Raises KafkaError.
+        Raises KafkaFailedError.
         """
         now = time.monotonic()
         if self._refreshed_at and now - self._refreshed_at < max_age_seconds:
             return False
         added = False
-        for record in self._unread():
+        for record in self._topic.unread():
             added |= self._note(record)
         self._refreshed_at = now
         return added
@@ -82,20 +74,7 @@ class Erasures:
 
     def close(self) -> None:
         """Give connections back."""
-        self._kafka.close()
-
-    def _unread(self) -> Iterable[ConsumerRecord]:
-        partitions = list(self._kafka.assignment())
-        ends = self._kafka.end_offsets(partitions)
-        moved_at = time.monotonic()
-        while any(self._kafka.position(partition) < ends[partition] for partition in partitions):
-            found = self._kafka.poll(timeout_ms=_POLL_MS)
-            if found:
-                moved_at = time.monotonic()
-            elif time.monotonic() - moved_at > _STALLED_SECONDS:
-                raise KafkaTimeoutError("the erasures cannot be read to their end")
-            for records in found.values():
-                yield from records
+        self._topic.close()
 
     def _note(self, record: ConsumerRecord) -> bool:
         if not record.key or not record.value:  # taken back by hand
@@ -114,26 +93,17 @@ class Erasures:
 def send_erasures(settings: StreamingSettings, user_id: str, session_ids: Iterable[str]) -> int:
     """Tell everyone to drop events of a person and of these sessions; up to which event time (ms), a little after now.
 
-    Returns once the brokers have it; raises KafkaError otherwise.
+    Returns once the brokers have it; raises KafkaFailedError otherwise.
     """
     key = settings.erasure_key.get_secret_value().encode()
     before_ms = time.time_ns() // 1_000_000 + int(MAX_CLOCK_SKEW.total_seconds() * 1000)
     value = orjson.dumps({"before_ms": before_ms})
     keys = [digest(key, USER, user_id), *(digest(key, SESSION, session_id) for session_id in session_ids)]
     with closing(open_producer(settings)) as producer:
-        wait_for([producer.send(settings.erasures_topic, key=each, value=value) for each in keys])
+        producer.wait_for([producer.send(settings.erasures_topic, key=each, value=value) for each in keys])
     return before_ms
 
 
 def digest(key: bytes, kind: str, name: str) -> bytes:
     """What stands for a user or session, in hexadecimal."""
     return hmac.digest(key, f"{kind}:{name}".encode(), "sha256").hex().encode()
-
-
-def _open(settings: StreamingSettings) -> KafkaConsumer:
-    kafka = open_reader(settings)
-    topic = settings.erasures_topic
-    partitions = [TopicPartition(topic, number) for number in sorted(kafka.partitions_for_topic(topic) or ())]
-    kafka.assign(partitions)
-    kafka.seek_to_beginning(*partitions)
-    return kafka

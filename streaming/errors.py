@@ -5,9 +5,11 @@ NextclickError
 └── StreamingError
     ├── CatalogueError          the topic of items cannot be read or written
     ├── DeadLettersError        the dead letters cannot be read or sent back, or there is none such
-    ├── KafkaUnavailableError   the brokers did not answer at start, or refuse us
+    ├── KafkaFailedError        Kafka did not do what it was asked
+    │   ├── KafkaUnavailableError   the brokers do not answer, or refuse us
+    │   ├── KafkaRefusedError       one request was refused, while others may succeed
+    │   └── TokenError              there is no token to log in to Kafka with
     ├── MetricsPortError        the metrics cannot be served at METRICS_HOST and METRICS_PORT
-    ├── TokenError              there is no token to log in to Kafka with
     └── TooManyPartitionsError  the event topic has more partitions than `popular_items` has shards
 """
 
@@ -32,7 +34,18 @@ class DeadLettersError(StreamingError):
     """The dead letters cannot be read or sent back, or there is none such."""
 
 
-class KafkaUnavailableError(StreamingError):
+class KafkaFailedError(StreamingError):
+    """Kafka did not do what it was asked. Whatever its client raises leaves `streaming/kafka` as one of these."""
+
+
+class KafkaRefusedError(KafkaFailedError):
+    """One request was refused, in the client's words: a message that is too large, a topic that is not there."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"Kafka refuses: {error}")
+
+
+class KafkaUnavailableError(KafkaFailedError):
     """The brokers did not answer, or refuse us for the reason given, which says what to do."""
 
     def __init__(self, bootstrap_servers: str, reason: str = "") -> None:
@@ -44,16 +57,16 @@ class KafkaUnavailableError(StreamingError):
         )
 
 
+class TokenError(KafkaFailedError):
+    """There is no token to log in to Kafka with."""
+
+
 class MetricsPortError(StreamingError):
     """The metrics cannot be served at this address."""
 
     def __init__(self, host: str, port: int, cause: OSError) -> None:
         why = cause.strerror or str(cause)
         super().__init__(f"metrics cannot be served on {host}:{port} ({why}): set METRICS_PORT to a free port, or to 0")
-
-
-class TokenError(StreamingError):
-    """There is no token to log in to Kafka with."""
 
 
 class TooManyPartitionsError(StreamingError):

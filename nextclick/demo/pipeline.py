@@ -86,6 +86,7 @@ class Demo:
         """Catalogue and events through Kafka into online store and archive; the catalogue also into a file."""
         from nextclick.demo.groups import ConsumerGroups
         from nextclick.demo.services import start_application
+        from streaming.kafka.admin import open_admin
         from streaming.kafka.topics import ensure_items_topic, ensure_topics
         from streaming.settings import StreamingSettings
 
@@ -93,9 +94,9 @@ class Demo:
         self.steps.begin(f"stream a catalogue of {dataset.item_count} items", dataset.item_count)
         ensure_topics(settings)
         ensure_items_topic(settings)
-        of_items = ConsumerGroups(settings, settings.items_topic, [settings.catalogue_group])
-        of_events = ConsumerGroups(settings, EVENTS_TOPIC, [settings.consumer_group, settings.archive_group])
-        with closing(of_items), closing(of_events):
+        with open_admin(settings) as admin:
+            of_items = ConsumerGroups(admin, settings.items_topic, [settings.catalogue_group])
+            of_events = ConsumerGroups(admin, EVENTS_TOPIC, [settings.consumer_group, settings.archive_group])
             of_items.begin_at_end()
             of_events.begin_at_end()
             for verb in READERS:
@@ -120,14 +121,16 @@ class Demo:
 
     def _produce(self, history: Sequence[Event]) -> None:
         from streaming.events.parser import event_to_json
+        from streaming.kafka.failures import kafka_errors
+        from streaming.settings import StreamingSettings
 
-        producer = _producer()
-        for event in history:
-            # A message as old as its event: consumers refuse events that come long after they happened.
-            key, value = event.session_id.encode(), event_to_json(event)
-            producer.send(EVENTS_TOPIC, key=key, value=value, timestamp_ms=event.timestamp_ms)
-        producer.flush()
-        producer.close()
+        settings = StreamingSettings()
+        with kafka_errors(settings), closing(_producer()) as producer:
+            for event in history:
+                # A message as old as its event: consumers refuse events that come long after they happened.
+                key, value = event.session_id.encode(), event_to_json(event)
+                producer.send(EVENTS_TOPIC, key=key, value=value, timestamp_ms=event.timestamp_ms)
+            producer.flush()
 
     def _advance_while_alive(self, completed: int) -> None:
         from nextclick.demo.services import check_alive
@@ -259,10 +262,10 @@ def _isolate(home: Path) -> str:
 def _producer() -> Any:
     from kafka import KafkaProducer
 
-    from streaming.kafka.connection import kafka_options
+    from streaming.kafka.failures import open_client
     from streaming.settings import StreamingSettings
 
-    return KafkaProducer(**kafka_options(StreamingSettings()), acks="all", linger_ms=0)
+    return open_client(StreamingSettings(), KafkaProducer, acks="all", linger_ms=0)
 
 
 async def _replay(

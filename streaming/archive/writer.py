@@ -21,7 +21,8 @@ from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events.parser import EventParser
 from streaming.kafka.batches import Batch
-from streaming.kafka.consumer import KAFKA_AWAY, PatientConsumer, describe
+from streaming.kafka.consumer import KAFKA_AWAY, PatientConsumer
+from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import Result, StreamingMetrics

@@ -20,7 +20,8 @@ from streaming.catalogue.store import CatalogueBatch, CatalogueStore, Change
 from streaming.dead_letters.letters import DeadLetters
 from streaming.errors import EventError
 from streaming.kafka.batches import Batch
-from streaming.kafka.consumer import KAFKA_AWAY, PatientConsumer, describe
+from streaming.kafka.consumer import KAFKA_AWAY, PatientConsumer
+from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_items_topic, ensure_topics
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import StreamingMetrics

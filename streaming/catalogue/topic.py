@@ -1,28 +1,20 @@
 """Sends changes of the catalogue to the topic `items`, and reads back what the topic as a whole says."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from itertools import islice
 
-from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
 
 from feature_repo.schema import Item
 from streaming.catalogue.parser import ItemParser, item_to_json
-from streaming.errors import CatalogueError, EventError
-from streaming.kafka.consumer import open_reader
-from streaming.kafka.producer import open_producer, wait_for
+from streaming.errors import CatalogueError, EventError, KafkaFailedError
+from streaming.kafka.producer import open_producer
 from streaming.kafka.topics import ensure_items_topic
+from streaming.kafka.whole_topic import Progress, open_whole_topic
 from streaming.settings import StreamingSettings
 
 _CHUNK = 1000
-_POLL_MS = 500
-_STALLED_SECONDS = 30.0
-
-Progress = Callable[[int, int], None]
-"""Gets what is done, and how much there is."""
 
 
 def send_items(
@@ -34,24 +26,24 @@ def send_items(
     """
     ensure_items_topic(settings)
     left, sent = iter(items), 0
-    try:
-        with closing(open_producer(settings)) as producer:
+    with closing(open_producer(settings)) as producer:
+        try:
             while chunk := list(islice(left, _CHUNK)):
                 values = [(item_id.encode(), item_to_json(item) if item else None) for item_id, item in chunk]
-                wait_for([producer.send(settings.items_topic, key=key, value=value) for key, value in values])
+                producer.wait_for([producer.send(settings.items_topic, key=key, value=value) for key, value in values])
                 sent += len(chunk)
                 if progress:
                     progress(sent, total)
-    except KafkaError as error:
-        raise CatalogueError(f"Kafka took {sent} of {total} items and no more ({error}): run it again") from error
+        except KafkaFailedError as error:
+            raise CatalogueError(f"Kafka took {sent} of {total} items and no more ({error}): run it again") from error
     return sent
 
 
 def read_catalogue(settings: StreamingSettings, progress: Progress | None = None) -> tuple[list[Item], int]:
     """Every item that the topic holds now, in order of the ids; and how many messages are no valid items.
 
-    Such a message counts as none, as for the online store. Raises KafkaUnavailableError, or CatalogueError if there is
-    no such topic or it cannot be read to its end.
+    Such a message counts as none, as for the online store. Raises KafkaFailedError, or CatalogueError if there is
+    no such topic.
     """
     items: dict[str, Item] = {}
     parser, invalid = ItemParser(), 0
@@ -73,23 +65,9 @@ def newest_places(settings: StreamingSettings) -> dict[bytes, tuple[int, int]]:
 
 
 def _read_topic(settings: StreamingSettings, progress: Progress | None) -> Iterator[ConsumerRecord]:
-    topic = settings.items_topic
-    with closing(open_reader(settings, isolation_level="read_committed")) as kafka:
-        partitions = [TopicPartition(topic, number) for number in sorted(kafka.partitions_for_topic(topic) or ())]
-        if not partitions:
-            raise CatalogueError(f"there is no topic {topic}: `nextclick items load` makes it, or set ITEMS_TOPIC")
-        kafka.assign(partitions)
-        kafka.seek_to_beginning(*partitions)
-        first, ends = kafka.beginning_offsets(partitions), kafka.end_offsets(partitions)
-        total, moved_at = sum(ends.values()) - sum(first.values()), time.monotonic()
-        while any(kafka.position(partition) < ends[partition] for partition in partitions):
-            found = kafka.poll(timeout_ms=_POLL_MS)
-            if found:
-                moved_at = time.monotonic()
-            elif time.monotonic() - moved_at > _STALLED_SECONDS:
-                raise CatalogueError(f"topic {topic} cannot be read to its end: is Kafka away?")
-            for partition, records in found.items():
-                yield from (record for record in records if record.offset < ends[partition])
-            if progress:
-                done = sum(min(kafka.position(each), ends[each]) - first[each] for each in partitions)
-                progress(done, total)
+    with closing(open_whole_topic(settings, settings.items_topic)) as topic:
+        if not topic.exists:
+            raise CatalogueError(
+                f"there is no topic {settings.items_topic}: `nextclick items load` makes it, or set ITEMS_TOPIC"
+            )
+        yield from topic.unread(progress)

@@ -7,13 +7,11 @@ message's own), `replays` if it had been sent back before, and the message's hea
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
 from kafka.future import Future
 
-from streaming.errors import EventError
-from streaming.kafka.producer import open_producer, wait_for
+from streaming.errors import EventError, KafkaFailedError
+from streaming.kafka.producer import Producer, open_producer
 from streaming.settings import StreamingSettings
 
 REPLAYS = "nextclick-replays"
@@ -33,19 +31,19 @@ class DeadLetters:
 
     def __init__(self, settings: StreamingSettings) -> None:
         self._settings = settings
-        self._producer: KafkaProducer | None = None
+        self._producer: Producer | None = None
 
     def send(self, rejected: Sequence[tuple[ConsumerRecord, EventError]]) -> None:
-        """Return once the brokers have all of them; raises KafkaError, within half a minute, otherwise."""
+        """Return once the brokers have all of them; raises KafkaFailedError, within half a minute, otherwise."""
         if self._producer is None:
             self._producer = open_producer(self._settings, **LETTER_OPTIONS)
         try:
-            wait_for([self._send(self._producer, record, error) for record, error in rejected])
-        except KafkaError:
+            self._producer.wait_for([self._send(self._producer, record, error) for record, error in rejected])
+        except KafkaFailedError:
             self.close()  # a producer that was refused for good takes nothing more, though the topic be mended
             raise
 
-    def _send(self, producer: KafkaProducer, record: ConsumerRecord, error: EventError) -> Future:
+    def _send(self, producer: Producer, record: ConsumerRecord, error: EventError) -> Future:
         # Our client refuses a message with neither key nor value; other clients write them, hence the empty value.
         value = record.value if record.key else record.value or b""
         topic = self._settings.dead_letter_topic
@@ -54,7 +52,7 @@ class DeadLetters:
     def close(self) -> None:
         """Give connections back; `send` opens them again."""
         if self._producer is not None:
-            self._producer.close(timeout=5)
+            self._producer.close()
             self._producer = None
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pyarrow as pa
-from kafka import KafkaConsumer, TopicPartition
 
 from feature_repo.archive.folder import ArchiveFolder, open_archive
 from feature_repo.archive.names import ArchiveFile
@@ -15,7 +14,7 @@ from feature_repo.errors import ArchiveError
 from feature_repo.online.redis_rows import RedisRows
 from feature_repo.schema import Event, EventType
 from streaming.erasures import Erasures
-from streaming.kafka.connection import kafka_options
+from streaming.kafka.admin import open_admin
 from streaming.kafka.topics import ensure_topics
 from streaming.sessions.batches import EventBatch
 from streaming.sessions.folding import OnlineFold
@@ -83,7 +82,7 @@ def backfill(
     Of some times, what the consumer has yet to come to is left to it: popular items take each offset once, in order, so
     that events before those folded here would never be counted.
 
-    Raises ArchiveError, OnlineStoreError and KafkaUnavailableError; it may then be run again.
+    Raises ArchiveError, OnlineStoreError and KafkaFailedError; it may then be run again.
     """
     folder = open_archive(settings.archive_path)
     listing = folder.list()
@@ -125,16 +124,11 @@ def _span(files: Sequence[ArchiveFile]) -> int:
 
 def _yet_to_come(settings: StreamingSettings) -> dict[tuple[str, int], int]:
     """Offset from which the consumer group will read each partition of the topic of events."""
-    topic = settings.events_topic
-    topic_id = ensure_topics(settings)[topic]
-    with closing(KafkaConsumer(**kafka_options(settings), group_id=settings.consumer_group)) as kafka:
-        partitions = [TopicPartition(topic, number) for number in kafka.partitions_for_topic(topic)]
-        begins = kafka.beginning_offsets(partitions)
-        committed = {partition: kafka.committed(partition) for partition in partitions}
-    return {
-        (topic_id, partition.partition): begins[partition] if offset is None else offset
-        for partition, offset in committed.items()
-    }
+    topic_id = ensure_topics(settings)[settings.events_topic]
+    with open_admin(settings) as admin:
+        partitions = admin.partitions(settings.events_topic)
+        reached = admin.begins(partitions) | admin.committed(settings.consumer_group, partitions)
+    return {(topic_id, partition.partition): offset for partition, offset in reached.items()}
 
 
 def _batches(

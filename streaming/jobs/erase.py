@@ -10,9 +10,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 import orjson
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import KafkaError
 
 from feature_repo.archive.folder import ArchiveFolder, open_archive
 from feature_repo.archive.reader import read_where, retry_if_gone
@@ -23,9 +21,8 @@ from feature_repo.views import SESSION_EVENTS, USER_HISTORY, FeatureType, View
 from streaming.dead_letters.letters import Letter
 from streaming.dead_letters.reader import read_letters
 from streaming.erasures import REFRESH_SECONDS, Erasures, send_erasures
-from streaming.errors import DeadLettersError
 from streaming.jobs.erased_rows import remove_erased
-from streaming.kafka.connection import kafka_options, unavailable
+from streaming.kafka.admin import open_admin
 from streaming.settings import StreamingSettings
 
 _PASSES = 5
@@ -91,7 +88,7 @@ def find_person(settings: StreamingSettings, user_id: str, progress: Progress | 
 def erase(settings: StreamingSettings, person: Person, note: Note | None = None) -> Erased:
     """Remove what was found, and what turns up meanwhile. May be run again, also after a crash.
 
-    Raises OnlineStoreError, ArchiveError, KafkaUnavailableError and KafkaError.
+    Raises OnlineStoreError, ArchiveError and KafkaFailedError.
     """
     tell = note or (lambda _: None)
     erased = Erased()
@@ -120,7 +117,7 @@ def erase(settings: StreamingSettings, person: Person, note: Note | None = None)
 
 
 def find_remains(settings: StreamingSettings, user_id: str) -> Remains:
-    """Count what stays in Kafka, until its retention ends. Raises KafkaUnavailableError and DeadLettersError."""
+    """Count what stays in Kafka, until its retention ends. Raises KafkaFailedError and DeadLettersError."""
     needles = [user_id.encode(), orjson.dumps(user_id)[1:-1]]
     topics = [settings.events_topic, settings.dead_letter_topic]
     retention_ms = _retention_ms(settings, topics)
@@ -162,16 +159,10 @@ def _as_we_write_it(part: bytes) -> bytes:
 
 def _retention_ms(settings: StreamingSettings, topics: list[str]) -> dict[str, int]:
     """Of those topics that exist."""
-    try:
-        admin = KafkaAdminClient(**kafka_options(settings), bootstrap_timeout_ms=10_000)
-    except (KafkaError, OSError) as error:
-        raise unavailable(settings) from error
-    try:
-        there = set(admin.list_topics())
+    with open_admin(settings) as admin:
+        there = admin.topics()
         asked = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics if topic in there]
-        found = admin.describe_configs(asked, config_filter="all")["topic"] if asked else {}
-        return {topic: int(configs["retention.ms"]["value"]) for topic, configs in found.items()}
-    except KafkaError as error:
-        raise DeadLettersError(f"Kafka does not tell how long topics are kept: {error}") from error
-    finally:
-        admin.close()
+        if not asked:
+            return {}
+        found = admin.ask(lambda client: client.describe_configs(asked, config_filter="all"))["topic"]
+    return {topic: int(configs["retention.ms"]["value"]) for topic, configs in found.items()}

@@ -14,16 +14,15 @@ from functools import cache
 from itertools import islice
 
 import orjson
-from kafka import KafkaProducer
-from kafka.errors import KafkaError
 from kafka.future import Future
 
 from streaming.catalogue.topic import newest_places
 from streaming.dead_letters.letters import LETTER_OPTIONS, REPLAYS, Letter
-from streaming.dead_letters.reader import Progress, read_letters, read_replayed, replayed_topic
-from streaming.errors import DeadLettersError
-from streaming.kafka.producer import open_producer, wait_for
+from streaming.dead_letters.reader import read_letters, read_replayed, replayed_topic
+from streaming.errors import DeadLettersError, KafkaFailedError
+from streaming.kafka.producer import Producer, open_producer
 from streaming.kafka.topics import ensure_compacted_topic
+from streaming.kafka.whole_topic import Progress
 from streaming.settings import StreamingSettings
 
 MAX_REPLAYS = 3
@@ -71,7 +70,7 @@ class ReplayResult:
 def replay(settings: StreamingSettings, options: ReplayOptions, progress: Progress | None = None) -> ReplayResult:
     """Send back what matches and was not sent back before.
 
-    Raises KafkaUnavailableError if no broker answers, DeadLettersError if letters cannot be read or none can be sent.
+    Raises KafkaFailedError if letters cannot be read, DeadLettersError if none can be sent.
     """
     result = ReplayResult()
     chosen = _choose(settings, read_letters(settings, progress), read_replayed(settings), options, result)
@@ -118,7 +117,7 @@ def _is_superseded(letter: Letter, newest: dict[bytes, tuple[int, int]]) -> bool
 
 
 def _send(
-    producer: KafkaProducer,
+    producer: Producer,
     settings: StreamingSettings,
     chunk: list[Letter],
     keep_timestamps: bool,
@@ -126,25 +125,25 @@ def _send(
 ) -> None:
     """Those that Kafka takes are remembered, whatever becomes of the others."""
     sent: list[Letter] = []
-    refused: list[tuple[Letter, KafkaError]] = []
+    refused: list[tuple[Letter, KafkaFailedError]] = []
     under_way: list[tuple[Letter, Future]] = []
     for letter in chunk:
         try:
             under_way.append((letter, _send_back(producer, letter, keep_timestamps)))
-        except KafkaError as error:
+        except KafkaFailedError as error:
             refused.append((letter, error))
     for letter, future in under_way:
         try:
-            wait_for([future])
-        except KafkaError as error:
+            producer.wait_for([future])
+        except KafkaFailedError as error:
             refused.append((letter, error))
         else:
             sent.append(letter)
     try:
-        wait_for([_remember(producer, replayed_topic(settings), letter) for letter in sent])
+        producer.wait_for([_remember(producer, replayed_topic(settings), letter) for letter in sent])
         if not sent:
             raise refused[0][1]
-    except KafkaError as error:
+    except KafkaFailedError as error:
         place = chunk[0].place
         raise DeadLettersError(
             f"Kafka does not take the letters back, from {place} on: {error}; run it again"
@@ -156,7 +155,7 @@ def _send(
         result.refusal = f"{letter.place}, for {letter.source_topic}: {refusal}"
 
 
-def _send_back(producer: KafkaProducer, letter: Letter, keep_timestamps: bool) -> Future:
+def _send_back(producer: Producer, letter: Letter, keep_timestamps: bool) -> Future:
     headers = [(name, value) for name, value in letter.headers if value is not None]
     return producer.send(
         letter.source_topic,
@@ -167,6 +166,6 @@ def _send_back(producer: KafkaProducer, letter: Letter, keep_timestamps: bool) -
     )
 
 
-def _remember(producer: KafkaProducer, topic: str, letter: Letter) -> Future:
+def _remember(producer: Producer, topic: str, letter: Letter) -> Future:
     note = {"letter": letter.place, "reason": letter.reason, "at_ms": time.time_ns() // 1_000_000}
     return producer.send(topic, key=letter.identity.encode(), value=orjson.dumps(note))

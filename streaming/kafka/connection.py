@@ -11,11 +11,16 @@ from kafka.net.inet import KafkaNetSocket
 from kafka.protocol.sasl import SaslAuthenticateRequest, SaslBytesRequest
 from pydantic import SecretStr
 
+from runtime.tls_files import check_tls_files
 from streaming.errors import KafkaUnavailableError
 from streaming.kafka.oauth_token import ClientCredentials, PatientTokens
 from streaming.kafka_settings import KafkaSettings
 
 _CONNECT_SECONDS = 5.0
+_METADATA_MS = 10_000
+"""Age at which a client asks which partitions there are. With the client's own five minutes, events in partitions that
+were added would wait as long.
+"""
 _RECONNECT_MS = 2000
 """Longest pause between two tries to reach a broker; the client's own half a minute would go unused once it is back."""
 _ALERT_SECONDS = 2.0
@@ -25,12 +30,13 @@ _LOGS_REQUESTS = ("kafka.net.connection", "kafka.protocol.parser")
 def kafka_options(settings: KafkaSettings) -> dict[str, Any]:
     """Keyword arguments for KafkaConsumer, KafkaProducer and KafkaAdminClient. They hold the password.
 
-    Raises TokenError if OAUTHBEARER gets no token.
+    Raises TokenError if OAUTHBEARER gets no token, and TlsFileError if a file holds no certificate or key.
     """
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,
         "reconnect_backoff_max_ms": _RECONNECT_MS,
+        "metadata_max_age_ms": _METADATA_MS,
         "proxy_url": f"{_ClosedUnlessConnected.SCHEMES[0]}://",
     }
     if settings.kafka_uses_tls:
@@ -100,6 +106,11 @@ def _login_reason(settings: KafkaSettings) -> str:
 
 
 def _tls_options(settings: KafkaSettings) -> dict[str, Any]:
+    check_tls_files(
+        ("KAFKA_SSL_CA_FILE", settings.kafka_ssl_ca_file),
+        ("KAFKA_SSL_CERT_FILE", settings.kafka_ssl_cert_file),
+        ("KAFKA_SSL_KEY_FILE", settings.kafka_ssl_key_file),
+    )
     files = {
         "ssl_cafile": settings.kafka_ssl_ca_file,
         "ssl_certfile": settings.kafka_ssl_cert_file,

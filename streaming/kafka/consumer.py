@@ -4,28 +4,20 @@ patience with whatever the batches are written to.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 from kafka.coordinator.base import MemberState
-from kafka.errors import (
-    CommitFailedError,
-    FencedInstanceIdError,
-    IllegalGenerationError,
-    KafkaError,
-    RebalanceInProgressError,
-    RetriableError,
-    UnknownMemberIdError,
-)
-from kafka.structs import OffsetAndMetadata
+from kafka.errors import KafkaError, RetriableError
 
-from streaming.errors import KafkaUnavailableError, TokenError
+from streaming.errors import KafkaFailedError, KafkaUnavailableError
 from streaming.kafka.batches import Batch
-from streaming.kafka.connection import kafka_options, unavailable
-from streaming.kafka.rebalances import RebalanceNotes, UnreadJoin
-from streaming.kafka.records import unpack_quickly
+from streaming.kafka.failures import failure_of, kafka_errors
+from streaming.kafka.gaps import PLACELESS, Gap, GapFinder
+from streaming.kafka.member import commit, describe, open_consumer, position
+from streaming.kafka.outage import OutageWatch
+from streaming.kafka.rebalances import RebalanceNotes, UnreadJoin, tell_of_new_partitions
 from streaming.settings import StreamingSettings
 
 log = logging.getLogger(__name__)
@@ -33,19 +25,8 @@ log = logging.getLogger(__name__)
 POLL_MS = 100
 """Longest wait for events, hence also the longest until a stop is noticed. Events that are there end it at once."""
 
-SESSION_TIMEOUT_MS = 10_000
-"""Silence after which the partitions of a killed member go to the others, or to its successor."""
-
-HEARTBEAT_MS = 1_000
-"""Between signs of life; members learn by the answer that another one has joined, and until then it has no work."""
-
 COMMIT_SECONDS = 0.1
 """Between the commits of a group whose store knows what it has: after a crash no more than that comes again."""
-
-_FETCH_BYTES = 2 * 1024 * 1024
-"""Of all partitions in one answer, which is the greater part of what a consumer's memory grows by while its store is
-slow. Half of it costs a tenth of the speed, as batches are full less often.
-"""
 
 _LOOK_SECONDS = 5.0
 """Between two looks whether the store still has everything, while nothing comes."""
@@ -53,75 +34,10 @@ _LOOK_SECONDS = 5.0
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
 
-KAFKA_AWAY = (KafkaError, TokenError)
+KAFKA_AWAY = (KafkaFailedError,)
 """What asking Kafka for something raises while brokers, or what grants tokens for them, do not answer."""
 
-_FENCED = (
-    CommitFailedError,
-    FencedInstanceIdError,
-    IllegalGenerationError,
-    RebalanceInProgressError,
-    UnknownMemberIdError,
-)
-
-
-def consumer_options(settings: StreamingSettings, group: str) -> dict[str, Any]:
-    """What a member of the group gives kafka-python's `KafkaConsumer`."""
-    return {
-        **kafka_options(settings),
-        "group_id": group,
-        "group_instance_id": settings.consumer_instance_id or None,
-        "client_id": group,
-        "enable_auto_commit": False,
-        "auto_offset_reset": "earliest",
-        "max_poll_records": settings.consumer_batch_size,
-        "fetch_min_bytes": 1,
-        "fetch_max_bytes": _FETCH_BYTES,
-        "isolation_level": "read_committed",  # what a transaction took back never happened
-        "session_timeout_ms": SESSION_TIMEOUT_MS,
-        "heartbeat_interval_ms": HEARTBEAT_MS,
-        "max_poll_interval_ms": settings.max_poll_interval_ms,
-    }
-
-
-def open_consumer(settings: StreamingSettings, group: str) -> KafkaConsumer:
-    """A consumer of the group, not subscribed yet. Raises KafkaError if no broker answers."""
-    return unpack_quickly(KafkaConsumer(**consumer_options(settings, group)))
-
-
-def open_reader(settings: StreamingSettings, **options: Any) -> KafkaConsumer:
-    """A consumer of no group, to read a topic from its beginning. Raises KafkaUnavailableError if no broker answers."""
-    try:
-        reader = KafkaConsumer(
-            **kafka_options(settings),
-            bootstrap_timeout_ms=10_000,
-            group_id=None,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            auto_offset_reset="earliest",
-            **options,
-        )
-    except (KafkaError, OSError) as error:
-        raise unavailable(settings) from error
-    return unpack_quickly(reader)
-
-
-def commit(consumer: KafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:
-    """Commit the next offset to read of each partition; False if they are no longer ours, so that they come again."""
-    try:
-        consumer.commit({partition: OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()})
-    except _FENCED as error:
-        place = describe(offsets)
-        log.warning("not committed, the group has moved on: %s: %s", place, error, extra={"place": place})
-        return False
-    return True
-
-
-def describe(offsets: Mapping[TopicPartition, int]) -> str:
-    """`topic[partition]@offset` for log lines."""
-    return ", ".join(
-        f"{partition.topic}[{partition.partition}]@{offset}" for partition, offset in sorted(offsets.items())
-    )
+_ASK_MS = 10_000
 
 
 class PatientConsumer:
@@ -135,6 +51,9 @@ class PatientConsumer:
         self._delay = _FIRST_RETRY_SECONDS
         self._retry_at: float | None = None
         self._settings = settings
+        self._trouble = ""
+        """Why a batch was last given back, once that is told and until one is done."""
+        self._troubled_at = 0.0
         self._given_back: set[TopicPartition] = set()
         """Partitions of what failed and was not committed since."""
         self._uncommitted: dict[TopicPartition, int] = {}
@@ -143,16 +62,29 @@ class PatientConsumer:
         self._committed_at = 0.0
         self._looked_at = 0.0
         self._rebalances = RebalanceNotes(self._forget_positions)
-        self.kafka = open_consumer(settings, group)
-        for topic in topics:
-            self.kafka.partitions_for_topic(topic)  # a member that leads the group without knowing them deals out none
-        self.kafka.subscribe(list(topics), listener=self._rebalances)
+        # The client is to ask for a place where it has none, so that what lies before it can be named.
+        self.kafka = open_consumer(settings, group, auto_offset_reset="none")
+        try:
+            with kafka_errors(settings):
+                for topic in topics:
+                    self.kafka.partitions_for_topic(topic)  # who leads the group without knowing them deals out none
+                tell_of_new_partitions(self.kafka, topics)
+                self.kafka.subscribe(list(topics), listener=self._rebalances)
+        except Exception:
+            self.kafka.close(autocommit=False, timeout_ms=0)
+            raise
+        self._gaps = GapFinder(self.kafka, group)
+        self._outage = OutageWatch(settings, self.kafka)
         log.info("consuming %s as %s", ", ".join(topics), group)
 
     @property
     def has_joined(self) -> bool:
         """Whether the group has dealt its partitions out, be it none to this member."""
         return self._rebalances.were_dealt
+
+    def tell_gaps_to(self, on_gap: Callable[[Gap], None]) -> None:
+        """Have it called with each range of messages that Kafka deleted before they were read."""
+        self._gaps.on_gap = on_gap
 
     @property
     def is_paused(self) -> bool:
@@ -170,11 +102,18 @@ class PatientConsumer:
         try:
             records = self.kafka.poll(timeout_ms=wait_ms)
         except RetriableError as error:  # of a refresh of metadata; the client has the next try under way
-            log.warning("Kafka does not answer: %s", error)
+            log.debug("Kafka does not answer: %s", error)
             time.sleep(POLL_MS / 1000)
+            return Batch()
+        except PLACELESS as error:
+            self._find_place(error)
             return Batch()
         except KafkaError as error:
             raise KafkaUnavailableError(self._settings.kafka_bootstrap_servers, str(error)) from error
+        except Exception as error:  # that the client stumbled over
+            if failure := failure_of(self._settings, error):
+                raise failure from error
+            raise
         batch = Batch(records, {each: self._next.get(each, found[0].offset) for each, found in records.items()})
         if self._retry_at is None:
             self._next |= batch.next_offsets
@@ -193,7 +132,11 @@ class PatientConsumer:
         """Have messages come again from these offsets on, and nothing else before; none if what failed is a commit."""
         place = describe(starts_at or self._uncommitted)
         what = "written" if starts_at else "committed"
-        log.error("%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
+        is_told = str(error) == self._trouble or (self._outage.is_away and isinstance(error, KAFKA_AWAY))
+        level = logging.DEBUG if is_told else logging.ERROR
+        log.log(level, "%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
+        if not is_told:
+            self._trouble, self._troubled_at = str(error), self._troubled_at or time.monotonic()
         self._give_back(starts_at)
         self._given_back.update(starts_at or self._uncommitted)
         self._retry_at = time.monotonic() + self._delay
@@ -211,15 +154,22 @@ class PatientConsumer:
         """Have messages come again from these offsets on, and of partitions of these numbers, from these positions."""
         assigned = self.kafka.assignment()
         behind = {each: positions[each.partition] for each in assigned if each.partition in positions}
+        stood = {each: self._next.get(each, position(self.kafka, each)) for each in behind} | dict(starts_at)
+        self._gaps.read_up_to |= {each: at for each, at in stood.items() if at is not None}
         self._seek({**starts_at, **behind})
-        with suppress(*KAFKA_AWAY):
+        with suppress(*KAFKA_AWAY), kafka_errors(self._settings):
             self._tell(behind)
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
-        """As the function of this name."""
-        committed = commit(self.kafka, dict(offsets))
+        """Of each partition the next offset to read; False if they are no longer ours, so that they come again."""
+        with kafka_errors(self._settings):
+            committed = commit(self.kafka, dict(offsets))
         self._delay = _FIRST_RETRY_SECONDS
         self._given_back.clear()
+        if self._trouble:
+            seconds = time.monotonic() - self._troubled_at
+            log.warning("it goes on: %s is done, after %.0f s", describe(offsets), seconds)
+            self._trouble, self._troubled_at = "", 0.0
         return committed
 
     def commit_soon(self, offsets: Mapping[TopicPartition, int]) -> bool:
@@ -242,7 +192,8 @@ class PatientConsumer:
         self._committed_at = 0.0
         with suppress(*KAFKA_AWAY):
             self.commit_soon({})
-        with suppress(KafkaError):
+        self._outage.close()
+        with suppress(*KAFKA_AWAY), kafka_errors(self._settings):
             self.kafka.close(autocommit=False, timeout_ms=5000)
 
     def _see_rejoin_through(self) -> None:
@@ -266,6 +217,7 @@ class PatientConsumer:
         kafka-python 3.0.12 would go on where it was, past what the caller still held of them and now drops.
         """
         self._next.clear()
+        self._gaps.read_up_to.clear()
         self.kafka._subscription.assign_from_subscribed([])
 
     def _give_back(self, starts_at: Mapping[TopicPartition, int]) -> None:
@@ -277,19 +229,20 @@ class PatientConsumer:
             self.kafka.seek(partition, offsets[partition])
             self._next[partition] = offsets[partition]
 
+    def _find_place(self, error: KafkaError) -> None:
+        """Go on at the first message that there is, after naming what was deleted before it."""
+        with suppress(*KAFKA_AWAY), kafka_errors(self._settings):  # else the next poll asks again
+            found = self._gaps.find_places(error)
+            self._seek({partition: begins for partition, (_, begins) in found.items()})
+            self._next |= {partition: at for partition, (at, _) in found.items()}
+
     def _tell(self, behind: dict[TopicPartition, int]) -> None:
         """Of what the group had done already, which is not so where it begins or finds nothing between two messages."""
-        lacking = {partition: at for partition, at in behind.items() if (self.kafka.committed(partition) or 0) > at}
+        committed = {each: self.kafka.committed(each, timeout_ms=_ASK_MS) for each in behind}
+        lacking = {partition: at for partition, at in behind.items() if (committed[partition] or 0) > at}
         if not lacking:
             return
         log.warning("the online store has lost what follows %s: reading it again", describe(lacking))
-        begins = self.kafka.beginning_offsets(list(lacking))
+        begins = self.kafka.beginning_offsets(list(lacking), timeout_ms=_ASK_MS)
         if gone := {partition: begin for partition, begin in begins.items() if begin > lacking[partition]}:
             log.warning("Kafka has no longer what was before %s: run nextclick backfill", describe(gone))
-
-
-def position(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:
-    """The next message to read of an assigned partition, None while that is not known."""
-    with suppress(KafkaError):
-        return consumer.position(partition, timeout_ms=0)
-    return None

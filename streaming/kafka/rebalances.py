@@ -2,10 +2,11 @@
 
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any
 
-from kafka import TopicPartition
+from kafka import KafkaConsumer, TopicPartition
+from kafka.cluster import ClusterMetadata
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,19 @@ class RebalanceNotes(ConsumerRebalanceListener):
         with self._lock:
             revoked, self._revoked = self._revoked, set()
         return revoked
+
+
+def tell_of_new_partitions(consumer: KafkaConsumer, topics: Sequence[str]) -> None:
+    """Have it said in the log when one of the topics gets more partitions, which the group then deals out anew."""
+    counts = {topic: len(consumer.partitions_for_topic(topic)) for topic in topics}
+
+    def look(cluster: ClusterMetadata) -> None:
+        for topic, before in counts.items():
+            counts[topic] = max(before, len(cluster.partitions_for_topic(topic) or ()))
+            if before < counts[topic]:
+                log.warning("topic %s has %d partitions now, it had %d", topic, counts[topic], before)
+
+    consumer._cluster.add_listener(look)
 
 
 def _names(partitions: Iterable[TopicPartition]) -> str:

@@ -3,11 +3,8 @@
 import logging
 from typing import Any
 
-from kafka import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
-
 from feature_repo.schema import ITEM_TTL, MAX_EVENT_BYTES
-from streaming.kafka.connection import kafka_options, unavailable
+from streaming.kafka.admin import open_admin
 from streaming.settings import StreamingSettings
 
 log = logging.getLogger(__name__)
@@ -21,7 +18,7 @@ def ensure_topics(settings: StreamingSettings) -> dict[str, str]:
 
     A topic's id is new whenever the topic is created anew, even under the same name.
 
-    Raises KafkaUnavailableError.
+    Raises KafkaUnavailableError, or KafkaRefusedError if we may not make them.
     """
     return _ensure(
         settings,
@@ -47,16 +44,11 @@ def ensure_items_topic(settings: StreamingSettings) -> str:
 
 
 def _ensure(settings: StreamingSettings, wanted: dict[str, dict[str, Any]]) -> dict[str, str]:
-    try:
-        admin = KafkaAdminClient(**kafka_options(settings), bootstrap_timeout_ms=10_000)
-    except (KafkaError, OSError) as error:
-        raise unavailable(settings) from error
-    try:
-        for name in wanted.keys() - set(admin.list_topics()):
-            _create(admin, name, wanted[name])
-        return {topic["name"]: _hex(topic["topic_id"]) for topic in admin.describe_topics(list(wanted))}
-    finally:
-        admin.close()
+    with open_admin(settings) as admin:
+        for name in sorted(wanted.keys() - admin.topics()):
+            if admin.create_topic(name, wanted[name]):
+                log.info("topic %s created with %d partitions", name, wanted[name]["num_partitions"])
+        return {topic["name"]: _hex(topic["topic_id"]) for topic in admin.describe(list(wanted))}
 
 
 def _options(settings: StreamingSettings, configs: dict[str, str]) -> dict[str, Any]:
@@ -65,14 +57,6 @@ def _options(settings: StreamingSettings, configs: dict[str, str]) -> dict[str, 
         "replication_factor": settings.topic_replication_factor,
         "configs": configs,
     }
-
-
-def _create(admin: KafkaAdminClient, name: str, options: dict[str, Any]) -> None:
-    try:
-        admin.create_topics({name: options}, wait_for_metadata=True)
-        log.info("topic %s created with %d partitions", name, options["num_partitions"])
-    except TopicAlreadyExistsError:  # another process was faster
-        admin.wait_for_topics([name])
 
 
 def _hex(topic_id: object) -> str:

@@ -26,7 +26,8 @@ from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError
 from streaming.events.parser import EventParser
 from streaming.kafka.batches import Batch
-from streaming.kafka.consumer import KAFKA_AWAY, POLL_MS, PatientConsumer, describe
+from streaming.kafka.consumer import KAFKA_AWAY, POLL_MS, PatientConsumer
+from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_topics
 from streaming.sessions.batches import Applied, EventBatch
 from streaming.sessions.folding import OnlineFold

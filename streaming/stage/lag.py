@@ -3,19 +3,16 @@
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from streaming.kafka.batches import Batch
-from streaming.kafka.consumer import position
+from streaming.kafka.member import ends, position
 
 _EVERY_SECONDS = 1.0
-_ASK_MS = 500
 
 
 class PartitionLag(Collector):
@@ -48,7 +45,7 @@ class PartitionLag(Collector):
         assigned = consumer.assignment()
         self._handled_ms = {partition: seen for partition, seen in self._handled_ms.items() if partition in assigned}
         lags = {}
-        for partition, end in _ends(consumer, assigned).items():
+        for partition, end in ends(consumer, assigned).items():
             reached = (unwritten or {}).get(partition)
             if reached is None:
                 reached = position(consumer, partition)
@@ -76,13 +73,3 @@ class PartitionLag(Collector):
                 seconds.add_metric([topic, str(partition)], age)
         yield messages
         yield seconds
-
-
-def _ends(consumer: KafkaConsumer, assigned: set[TopicPartition]) -> dict[TopicPartition, int]:
-    """Where partitions end, as their last fetch told; those that are paused are not fetched, so the broker is asked."""
-    ends = {partition: consumer.highwater(partition) for partition in assigned}
-    paused = [partition for partition in consumer.paused() if partition in assigned]
-    if paused:
-        with suppress(KafkaError):  # then the last known end stands, which is a lower bound
-            ends |= consumer.end_offsets(paused, timeout_ms=_ASK_MS)
-    return {partition: end for partition, end in ends.items() if end is not None}

@@ -12,6 +12,7 @@ from runtime.metrics_http import serve_http
 from runtime.protobuf import tell_implementation
 from streaming.errors import EventError, MetricsPortError
 from streaming.events.parser import field_label
+from streaming.kafka.gaps import Gap
 from streaming.stage.bulk_histogram import BulkHistogram
 from streaming.stage.health import Health
 from streaming.stage.lag import PartitionLag
@@ -83,6 +84,17 @@ class StreamingMetrics:
             _SECONDS,
             self.registry,
         )
+        self.gap_messages = Counter(
+            "nextclick_kafka_gap_messages",
+            "Offsets whose messages Kafka deleted before they were read here",
+            ["topic", "partition"],
+            registry=self.registry,
+        )
+        self.gap_at = Gauge(
+            "nextclick_kafka_gap_timestamp_seconds",
+            "When such a gap was last met, in seconds since the epoch; 0 if never",
+            registry=self.registry,
+        )
         self.lag = PartitionLag(self.registry)
 
     def count_events(self, result: Result, by_type: Mapping[EventType, int]) -> None:
@@ -96,6 +108,11 @@ class StreamingMetrics:
             self.events.labels("", Result.REJECTED.value).inc(len(errors))
         for (reason, field), count in Tally((error.reason, field_label(error.field)) for error in errors).items():
             self.dead_letters.labels(reason.value, field).inc(count)
+
+    def count_gap(self, gap: Gap) -> None:
+        """Add messages that Kafka deleted before they were read."""
+        self.gap_messages.labels(gap.partition.topic, str(gap.partition.partition)).inc(gap.offsets)
+        self.gap_at.set_to_current_time()
 
     def count_hot_sessions(self, hits: int, misses: int) -> None:
         """Add how many sessions of one batch were in memory, and how many were not."""

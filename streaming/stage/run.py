@@ -17,6 +17,7 @@ class Stage(ABC):
     def __init__(self, kafka: PatientConsumer, metrics: StreamingMetrics) -> None:
         self._kafka = kafka
         self._metrics = metrics
+        kafka.tell_gaps_to(metrics.count_gap)
 
     @property
     def has_joined(self) -> bool:

@@ -16,6 +16,7 @@ from streaming.stage.metrics import StreamingMetrics
 from tests.chart.exported_metrics import every_name, unknown
 from tests.chart.monitored import rules
 from tests.chart.promql import matchers, metric_names
+from tests.support.project import PROJECT
 
 
 def expression(alert: str, *settings: str) -> str:
@@ -105,6 +106,19 @@ def test_a_job_that_succeeded_at_the_second_try_raises_no_alarm() -> None:
     asked = expression("NextclickJobFailed")
     assert metric_names(asked) == {"kube_job_failed"}
     assert ("condition", "=", "true") in set(matchers(asked))
+
+
+def test_a_gap_in_what_kafka_kept_is_told_at_once_and_of_every_stage() -> None:
+    """From the moment that it was met, as a counter that begins with it shows no increase."""
+    [rule] = [rule for rule in rules() if rule["alert"] == "NextclickKafkaGap"]
+    assert rule["for"] == "0m"
+    assert rule["labels"]["severity"] == "critical"
+    assert metric_names(rule["expr"]) == {"nextclick_kafka_gap_timestamp_seconds"}
+    jobs = {value for label, _, value in matchers(rule["expr"]) if label == "job"}
+    assert len(jobs) == 1
+    assert "(streaming|catalogue|archive)" in jobs.pop()
+    assert "nextclick backfill" in rule["annotations"]["description"]
+    assert "NextclickKafkaGap" in (PROJECT / "docs" / "DEPLOY.md").read_text()
 
 
 def test_large_thresholds_are_written_out() -> None:

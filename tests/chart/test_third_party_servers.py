@@ -17,7 +17,8 @@ from nextclick.stack.triton_install import install_triton
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from tests.chart.rendering import container, environment
-from tests.support.own_servers import Process, wait_until
+from tests.support.programs import Process
+from tests.support.waiting import wait_until
 
 
 def accepts(port: int) -> bool:

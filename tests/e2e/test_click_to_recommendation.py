@@ -19,11 +19,10 @@ from serving.proto.recommender_pb2 import RecommendRequest, RecommendResponse
 from serving.proto.recommender_pb2_grpc import RecommenderStub
 from streaming.events.parser import event_to_json
 from tests.support.planted_sessions import planted_settings
+from tests.support.programs import Process
+from tests.support.waiting import LIMIT_SECONDS
 from training.export.ensemble import export
 from training.export.triton_load import load
-
-VISIBLE_WITHIN_S = 60
-"""Generous: the consumer may still be starting."""
 
 
 @pytest.fixture(scope="module")
@@ -36,16 +35,10 @@ def environment(stack: Addresses, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 def running(environment: dict[str, str], log: Path, *verb: str) -> Iterator[None]:
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nextclick", *verb], env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
+    with Process([sys.executable, "-m", "nextclick", *verb], log, environment) as process:
         yield
-        assert process.poll() is None, log.read_text()
-    finally:
-        process.terminate()
-        process.wait(30)
+        process.check()
+        process.stop()
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +58,7 @@ def gateway_address(environment: dict[str, str], tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="module")
 def gateway(gateway_address: str) -> Iterator[RecommenderStub]:
     with grpc.insecure_channel(gateway_address) as channel:
-        grpc.channel_ready_future(channel).result(60)
+        grpc.channel_ready_future(channel).result(LIMIT_SECONDS)
         yield RecommenderStub(channel)
 
 
@@ -83,7 +76,7 @@ def click(producer: KafkaProducer, session_id: str, step: int, item_id: str) -> 
 
 
 def answer_that_saw(gateway: RecommenderStub, session_id: str, event_id: str) -> RecommendResponse:
-    give_up = time.monotonic() + VISIBLE_WITHIN_S
+    give_up = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < give_up:
         response = gateway.Recommend(RecommendRequest(session_id=session_id, page_size=5), timeout=10)
         if response.last_event_id == event_id:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,9 +17,9 @@ from nextclick.stack.leftovers import remaining
 from streaming.catalogue.topic import read_catalogue
 from streaming.settings import StreamingSettings
 from tests.support.planted_sessions import planted_events
+from tests.support.programs import Process
 from tests.support.stored_rows import StoredRows
-
-GONE_WITHIN_S = 60
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -48,14 +47,7 @@ def command(data: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "nextclick", "demo", *arguments]
 
 
-def wait_until_nothing_is_left(home: Path) -> None:
-    give_up = time.monotonic() + GONE_WITHIN_S
-    while left := remaining(home):
-        assert time.monotonic() < give_up, f"still running: {left}"
-        time.sleep(0.1)
-
-
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_the_demo_measures_what_came_over_the_wire_and_down_ends_all(
     data: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -91,20 +83,16 @@ def assert_the_catalogue_came_over_kafka(home: Path) -> None:
 
 @pytest.mark.parametrize(("step", "number"), [("stream", signal.SIGINT), ("train", signal.SIGKILL)])
 def test_an_interrupted_demo_leaves_nothing_running(
-    data: Path, environment: dict[str, str], step: str, number: signal.Signals, tmp_path: Path
+    data: Path, environment: dict[str, str], tmp_path: Path, step: str, number: signal.Signals
 ) -> None:
     home = Path(environment["NEXTCLICK_HOME"])
-    output = tmp_path / "demo.log"
-    with output.open("wb") as log:
-        process = subprocess.Popen(command(data), env=environment, stdout=log, stderr=log)
     reached = {"stream": home / "logs" / "stream.log", "train": home / "demo" / "runs"}[step]
-    while not reached.exists():
-        assert process.poll() is None, f"the demo ended by itself:\n{output.read_text()}"
-        time.sleep(0.05)
-    assert remaining(home)
-    process.send_signal(number)
-    process.wait(60)
-    wait_until_nothing_is_left(home)
+    with Process(command(data), tmp_path / "demo.log", environment) as demo:
+        wait_until(f"the step {step}", reached.exists, [demo])
+        assert remaining(home)
+        demo.signal(number)
+        demo.wait()
+        wait_until("nothing to run any more", lambda: not remaining(home))
 
 
 def _names(result: dict[str, dict[str, object]]) -> list[str]:

@@ -9,9 +9,11 @@ from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from tests.faults.feeding import Feeder
 from tests.faults.stages import Progress, dump, stage, write_catalogue
-from tests.support.own_servers import Process, Server, wait_until
+from tests.support.own_servers import Server
 from tests.support.plain_fold import assert_same, expected_store
 from tests.support.planted_stream import Message
+from tests.support.programs import Process
+from tests.support.waiting import wait_until
 
 MAX_POLL_MS = 3000
 

@@ -19,10 +19,10 @@ from feature_repo.schema import PROJECT
 from feature_repo.views import ITEM_PROFILE, item_to_row
 from streaming.dead_letters.letters import Letter, letter_of
 from streaming.settings import StreamingSettings
-from tests.support.own_servers import Process, Server
+from tests.support.own_servers import Server
 from tests.support.plain_fold import Store
 from tests.support.planted_stream import ITEMS, PARTITIONS, START_MS
-from tests.support.project import PROJECT as CHECKOUT
+from tests.support.programs import Process
 
 
 def stage_settings(broker: Server, store: Server, home: Path, name: str, **others: Any) -> StreamingSettings:
@@ -49,10 +49,10 @@ def write_catalogue(settings: StreamingSettings) -> None:
         rows.write([EncodedRow(ITEM_PROFILE, item_id, values) for item_id, values in encoded])
 
 
-def stage(part: str, settings: StreamingSettings, log: Path) -> Process:
-    """`python -m streaming consumer` or `… archive` with these settings, to be entered."""
+def stage(part: str, settings: StreamingSettings, log: Path, options: Sequence[str] = ("--verbose",)) -> Process:
+    """`python -m streaming consumer`, `… archive` or `… catalogue` with these settings, to be entered."""
     env = {name: value for name, value in os.environ.items() if name.lower() not in StreamingSettings.model_fields}
-    return Process([sys.executable, "-m", "streaming", part, "--verbose"], CHECKOUT, env | _variables(settings), log)
+    return Process([sys.executable, "-m", "streaming", part, *options], log, env | _variables(settings))
 
 
 def _variables(settings: StreamingSettings) -> dict[str, str]:

@@ -1,8 +1,9 @@
-"""A member whose brokers do not answer goes on asking, and uses up nothing by it."""
+"""A member whose brokers do not answer goes on asking, uses up nothing by it, and says so once."""
 
 import gc
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,8 +15,13 @@ from streaming.kafka import connection as kafka_connection
 from streaming.kafka.consumer import PatientConsumer
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
-from tests.support.own_servers import Server
-from tests.support.stage_thread import wait_until
+from tests.faults.stages import stage, stage_settings
+from tests.support.own_servers import Server, redis_server
+from tests.support.programs import Process
+from tests.support.waiting import wait_until
+
+AWAY_SECONDS = 40.0
+"""More than the longest that a call of Kafka's client takes to give up."""
 
 
 @pytest.fixture
@@ -69,3 +75,40 @@ def test_it_neither_gives_up_nor_gathers_sockets(
             producer.send(settings.events_topic, b"hello").get(timeout=20)
         wait_until("what was sent since", lambda: bool(member.poll()))
     assert during <= before
+
+
+def test_an_absence_is_one_line_of_each_stage_when_it_begins_and_one_when_it_ends(
+    settings: StreamingSettings, broker: Server, definitions: Path, tmp_path: Path
+) -> None:
+    """Long enough for whatever a stage asks Kafka for to fail meanwhile."""
+    with ExitStack() as stack:
+        store = stack.enter_context(redis_server(tmp_path))
+        settings = stage_settings(broker, store, definitions, settings.consumer_group).model_copy(
+            update={"archive_path": tmp_path / "archive", "archive_flush_seconds": 0.2}
+        )
+        stages = [
+            stack.enter_context(stage(part, settings, tmp_path / f"{part}.log", options=()))
+            for part in ("consumer", "archive", "catalogue")
+        ]
+        wait_until("partitions", lambda: all("partitions assigned: " in each.log_text() for each in stages), stages)
+        before = [len(troubles(each)) for each in stages]
+
+        def since() -> list[list[str]]:
+            return [troubles(each)[count:] for each, count in zip(stages, before, strict=True)]
+
+        broker.kill()
+        try:
+            wait_until("the lines that it begins", lambda: all(since()), stages)
+            time.sleep(AWAY_SECONDS)
+        finally:
+            broker.start()
+        wait_until("the lines that it ends", lambda: all(len(lines) > 1 for lines in since()), stages)
+        assert [each.stop() for each in stages] == [0, 0, 0]
+        for began, ended in since():
+            assert f"Kafka does not answer at {broker.address}" in began
+            assert f"Kafka at {broker.address} answers again, after " in ended
+
+
+def troubles(process: Process) -> list[str]:
+    """Lines of its log that are more than news."""
+    return [line for line in process.log_text().splitlines() if " INFO " not in line]

@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import replace
 from signal import SIGCONT, SIGSTOP
 
-import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 
@@ -15,11 +14,10 @@ from tests.faults.feeding import with_offsets
 from tests.faults.scene import MAX_POLL_MS, SceneMaker
 from tests.faults.stages import dump, letters, members
 from tests.support.gate import Gate
-from tests.support.own_servers import Process, wait_until
 from tests.support.plain_fold import assert_same, session_rows
 from tests.support.planted_stream import PARTITIONS, planted_stream
-
-pytestmark = pytest.mark.timeout(180)
+from tests.support.programs import Process
+from tests.support.waiting import wait_until
 
 DEALT = "partitions assigned: "
 NOT_WRITTEN = "is not written, next try"

@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from contextlib import ExitStack
 
-import pytest
-
 from tests.faults.scene import Scene, SceneMaker
 from tests.faults.stages import members
-from tests.support.own_servers import Process, wait_until
 from tests.support.planted_stream import planted_stream
-
-pytestmark = pytest.mark.timeout(180)
+from tests.support.programs import Process
+from tests.support.waiting import wait_until
 
 
 def test_repeats_on_both_sides_of_a_rebalance_change_nothing(scene_of: SceneMaker) -> None:

@@ -19,7 +19,8 @@ from streaming.stage.metrics import StreamingMetrics
 from tests.faults.feeding import Feeder
 from tests.support.own_servers import Server
 from tests.support.planted_stream import PARTITIONS, planted_stream
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture

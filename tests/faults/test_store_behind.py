@@ -16,11 +16,12 @@ from streaming.jobs.backfill import Times, backfill
 from streaming.kafka.topics import ensure_items_topic, ensure_topics
 from tests.faults.feeding import Feeder, ends_of, with_offsets
 from tests.faults.stages import Progress, dump, stage, stage_settings, write_catalogue
-from tests.support.own_servers import Server, redis_server, wait_until
+from tests.support.own_servers import Server, redis_server
 from tests.support.plain_fold import Store, assert_same, expected_store, plain_rows
 from tests.support.planted_stream import ITEMS, planted_stream
 from tests.support.stage_thread import running
 from tests.support.stored_rows import StoredRows
+from tests.support.waiting import wait_until
 
 Copy = Mapping[bytes, bytes]
 """Everything in a Redis, as it writes rows itself."""

@@ -25,8 +25,8 @@ from tests.images.conftest import Release, registry_ca, registry_url
 from tests.images.kubelet import Container, Kubelet, MountedImage
 from tests.support.planted_ensemble import ITEMS, PlantedEnsemble
 from tests.support.postgres_server import running_postgres
-from tests.support.stage_thread import wait_until
 from tests.support.stored_rows import StoredRows
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(1200)
 USER = ["10001"] * 4

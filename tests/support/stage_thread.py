@@ -1,11 +1,11 @@
-"""Runs a stage of streaming in a thread of the test, and waits for what it should bring about."""
+"""Runs a stage of streaming in a thread of the test."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from streaming.settings import StreamingSettings
+from tests.support.waiting import LIMIT_SECONDS
 
 
 @contextmanager
@@ -18,13 +18,5 @@ def running(run: Callable[[StreamingSettings, threading.Event], None], settings:
         yield
     finally:
         stop.set()
-        thread.join(30)
-    assert not thread.is_alive()
-
-
-def wait_until(what: str, is_true: Callable[[], bool], seconds: float = 60) -> None:
-    """Return once `is_true`; fail, saying what was waited for, after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, f"waited {seconds} s for: {what}"
-        time.sleep(0.05)
+        thread.join(LIMIT_SECONDS)
+    assert not thread.is_alive(), f"{run.__name__} did not end when told to"

@@ -14,7 +14,8 @@ from feature_repo.schema import Event
 from nextclick.bench.errors import BenchError
 from streaming.events.parser import EventParser
 from streaming.kafka.batches import Batch
-from streaming.kafka.consumer import POLL_MS, consumer_options, open_consumer
+from streaming.kafka.consumer import POLL_MS
+from streaming.kafka.member import consumer_options, open_consumer
 from streaming.sessions.batches import EventBatch
 from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings

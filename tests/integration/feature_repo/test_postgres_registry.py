@@ -16,7 +16,6 @@ from feature_repo import definitions
 from tests.support.postgres_server import Postgres, running_postgres
 from tests.support.secure_servers import free_ports
 
-pytestmark = pytest.mark.timeout(600)
 SHOW_VIEWS = """
 from feature_repo.feature_store import open_feature_store
 from feature_repo.settings import SharedSettings

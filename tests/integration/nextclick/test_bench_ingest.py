@@ -19,7 +19,7 @@ from nextclick.bench.kafka_names import PREFIX
 from nextclick.bench.redis_database import MARK, claim_database, with_database
 from nextclick.stack.addresses import Addresses
 from streaming.settings import StreamingSettings
-from tests.support.stage_thread import wait_until
+from tests.support.waiting import wait_until
 
 KEYS = {
     "events_per_s",
@@ -98,7 +98,7 @@ def _bench(stack: Addresses, folder: Path, *arguments: str) -> "Iterator[subproc
             stderr=subprocess.STDOUT,
         )
     try:
-        wait_until("a Redis database to be claimed", lambda: servers.database() is not None, 120)
+        wait_until("a Redis database to be claimed", lambda: servers.database() is not None)
         database = servers.database()
         yield process
     finally:
@@ -135,7 +135,7 @@ def test_measures_everything_and_cleans_up(stack: Addresses, tmp_path: Path) -> 
 def test_interrupted_half_way_leaves_nothing(stack: Addresses, tmp_path: Path, number: signal.Signals) -> None:
     with _bench(stack, tmp_path) as process:
         bench = psutil.Process(process.pid)
-        wait_until("a consumer of the benchmark", lambda: _consumers(bench) != [], 120)
+        wait_until("a consumer of the benchmark", lambda: _consumers(bench) != [])
         descendants = bench.children(recursive=True)
         process.send_signal(number)
         assert process.wait(60) == 130, (tmp_path / "output").read_text()

@@ -38,7 +38,6 @@ def nextclick(*arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(600)
 def test_a_home_of_any_name_holds_the_whole_stack(home: Path) -> None:
     for _ in range(2):  # the second time on the data of the first
         nextclick("up")

@@ -23,8 +23,8 @@ from serving.triton.model import TritonModel
 from tests.support.planted_ensemble import PlantedEnsemble
 from tests.support.planted_sessions import planted_settings
 from tests.support.project import PROJECT
-from tests.support.stage_thread import wait_until
 from tests.support.tritons import RunningTriton, running_triton
+from tests.support.waiting import wait_until
 from training.errors import ExportError
 from training.export.ensemble import ExportedVersion, build_graphs, export, next_version
 from training.export.model_repository import open_repository

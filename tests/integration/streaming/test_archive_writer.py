@@ -19,7 +19,8 @@ from streaming.kafka.consumer import PatientConsumer
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import StreamingMetrics
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender

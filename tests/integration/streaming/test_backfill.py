@@ -23,8 +23,9 @@ from streaming.jobs.compaction import CompactionOptions, compact
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
 from tests.support.empty_store import dump, empty, empty_store
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
 from tests.support.stored_rows import StoredRows
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender

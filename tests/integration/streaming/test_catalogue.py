@@ -40,8 +40,9 @@ from streaming.stage.metrics import StreamingMetrics
 from tests.support.empty_store import empty_store
 from tests.support.gate import InterruptedRows
 from tests.support.planted_ensemble import PlantedEnsemble
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
 from tests.support.stored_rows import StoredRows
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's own imports
 WAIT_S = 30.0

@@ -8,7 +8,6 @@ import pyarrow.dataset as ds
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
 
 from feature_repo.archive.columns import EVENT_ARCHIVE_SCHEMA
 from feature_repo.errors import Reason
@@ -16,12 +15,13 @@ from feature_repo.schema import MAX_EVENT_BYTES
 from streaming.archive.writer import run_archive
 from streaming.dead_letters.letters import DeadLetters, Letter
 from streaming.dead_letters.reader import read_letter, read_letters
-from streaming.errors import DeadLettersError, EventError
+from streaming.errors import DeadLettersError, EventError, KafkaFailedError
 from streaming.events.parser import parse_record
 from streaming.kafka.topics import DEAD_LETTER_MAX_BYTES
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender
@@ -188,6 +188,6 @@ def test_a_topic_that_cannot_take_a_letter_is_a_kafka_error(streaming_settings: 
     settings = streaming_settings.model_copy(update={"dead_letter_topic": f"nowhere-{run_id}"})
     record = ConsumerRecord("t", 0, -1, 5, NOW_MS, 0, b"s", b"x" * MAX_EVENT_BYTES, [], None, 0, 0, 0)
     dead_letters = DeadLetters(settings)
-    with pytest.raises(KafkaError):
+    with pytest.raises(KafkaFailedError):
         dead_letters.send([(record, EventError("event", "an object", Reason.MALFORMED))])
     dead_letters.close()

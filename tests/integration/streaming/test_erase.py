@@ -31,8 +31,9 @@ from streaming.sessions.consumer import run_consumer
 from streaming.sessions.folding import OnlineFold
 from streaming.settings import StreamingSettings
 from tests.support.empty_store import dump, empty_store
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
 from tests.support.stored_rows import StoredRows
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender

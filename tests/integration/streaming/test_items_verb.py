@@ -21,7 +21,8 @@ from streaming.errors import CatalogueError
 from streaming.settings import StreamingSettings
 from tests.support.empty_store import empty_store
 from tests.support.planted_sessions import planted_events, write_archive
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
+from tests.support.waiting import wait_until
 from training.settings import TrainingSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's own imports

@@ -28,7 +28,8 @@ from feature_repo.settings import SharedSettings
 from streaming.events.parser import event_to_json
 from streaming.kafka.batches import Batch
 from streaming.kafka.connection import kafka_options, unavailable
-from streaming.kafka.consumer import PatientConsumer, open_consumer
+from streaming.kafka.consumer import PatientConsumer
+from streaming.kafka.member import open_consumer
 from streaming.kafka.topics import ensure_topics
 from streaming.kafka_settings import KafkaSettings
 from streaming.sessions.consumer import run_consumer
@@ -48,8 +49,9 @@ from tests.support.secure_servers import (
     running_kafka,
     running_redis,
 )
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
 from tests.support.stored_rows import StoredRows
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from feast import FeatureStore

@@ -23,8 +23,9 @@ from feature_repo.session import Session, fold
 from streaming.events.parser import event_to_json
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
-from tests.support.stage_thread import running, wait_until
+from tests.support.stage_thread import running
 from tests.support.stored_rows import StoredRows
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender

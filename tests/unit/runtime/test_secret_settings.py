@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from pydantic import ValidationError
 
 from feature_repo.redis_connection import redis_options
@@ -29,18 +30,20 @@ def test_nothing_is_set_by_default() -> None:
         "bootstrap_servers": KafkaSettings().kafka_bootstrap_servers,
         "security_protocol": "PLAINTEXT",
         "reconnect_backoff_max_ms": 2000,
+        "metadata_max_age_ms": 10_000,
         "proxy_url": "direct://",
     }
     assert redis_options(SharedSettings(redis_url="redis://h:1/2")) == {"url": "redis://h:1/2"}
 
 
 def test_the_client_of_kafka_gets_what_is_set(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").touch()
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     settings = KafkaSettings(**LOGIN, kafka_bootstrap_servers="b:9093", kafka_ssl_ca_file=tmp_path / "ca.pem")
     assert kafka_options(settings) == {
         "bootstrap_servers": "b:9093",
         "security_protocol": "SASL_SSL",
         "reconnect_backoff_max_ms": 2000,
+        "metadata_max_age_ms": 10_000,
         "proxy_url": "direct://",
         "ssl_cafile": str(tmp_path / "ca.pem"),
         "sasl_mechanism": "SCRAM-SHA-512",
