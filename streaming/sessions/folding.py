@@ -29,9 +29,6 @@ _FIGHT = "other consumers keep writing the same sessions: is CONSUMER_GROUP the 
 _ATTEMPTS = 20
 """Tries of a batch against other writers of the same rows. More than a few mean that two consumers fight for good."""
 
-_EXPIRY_REFRESH_SECONDS = 3600.0
-"""Age at which a row's expiry, weeks ahead, is set anew."""
-
 Sessions = dict[str, KeptTimeline[SessionTimeline]]
 Users = dict[str, KeptTimeline[UserTimeline]]
 
