@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from feature_repo.errors import FieldError, Reason
 from feature_repo.schema import (
+    EVENT_TYPES,
     MAX_ATTRIBUTE_LENGTH,
     MAX_CLOCK_SKEW,
     MAX_ID_LENGTH,
@@ -37,8 +38,6 @@ _ID = f"a string of 1 to {MAX_ID_LENGTH} characters without control characters"
 _TIME = "whole milliseconds since 1970 (UTC), before the year 10000"
 _VALUE = f"a string of at most {MAX_ATTRIBUTE_LENGTH} characters, a finite number of 64 bits, true or false"
 _PRICE = f"a number from 0 to {MAX_PRICE:.0f}"
-
-_EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
 
 MAX_SKEW_MS = int(MAX_CLOCK_SKEW.total_seconds() * 1000)
 MAX_AGE_MS = int(SESSION_TTL.total_seconds() * 1000)
@@ -132,10 +131,10 @@ def check_value(field: str, value: object) -> None:
 
 def check_event_type(field: str, value: object) -> EventType:
     """One of the event types there are."""
-    event_type = _EVENT_TYPES.get(value) if type(value) is str else None
+    event_type = EVENT_TYPES.get(value) if type(value) is str else None
     if event_type is not None:
         return event_type
-    expected = f"one of {', '.join(_EVENT_TYPES)}, found {_found(value)}"
+    expected = f"one of {', '.join(EVENT_TYPES)}, found {_found(value)}"
     if value is None or value == "":
         raise FieldError(field, expected, Reason.MISSING)
     raise FieldError(field, expected, Reason.UNKNOWN_VALUE if type(value) is str else Reason.WRONG_TYPE)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from feature_repo import schema
-from feature_repo.schema import Event, EventType, Item
+from feature_repo.schema import EVENT_TYPES, Event, Item
 from feature_repo.session import Session
 
 
@@ -119,9 +119,6 @@ def popular_key(scope: str, shard: int) -> str:
     return f"{scope}/{shard}"
 
 
-_EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
-
-
 def session_to_row(session: Session) -> Row:
     """A row of SESSION_EVENTS, stamped with the newest event's own time."""
     values = {
@@ -140,7 +137,7 @@ def session_from_row(row: Row) -> Session:
     values = row.values
     columns = zip(values["event_ids"], values["event_types"], values["item_ids"], values["timestamps_ms"], strict=True)
     events = tuple(
-        Event(event_id, _EVENT_TYPES[event_type], row.key, item_id, timestamp_ms)
+        Event(event_id, EVENT_TYPES[event_type], row.key, item_id, timestamp_ms)
         for event_id, event_type, item_id, timestamp_ms in columns
     )
     return Session(row.key, values["user_id"] or None, events, values["user_seen_ms"] or 0)
@@ -162,7 +159,7 @@ def history_from_row(row: Row) -> list[Event]:
     """The events of a row of USER_HISTORY, oldest first."""
     names = ("event_ids", "event_types", "session_ids", "item_ids", "timestamps_ms")
     return [
-        Event(event_id, _EVENT_TYPES[event_type], session_id, item_id, timestamp_ms, row.key)
+        Event(event_id, EVENT_TYPES[event_type], session_id, item_id, timestamp_ms, row.key)
         for event_id, event_type, session_id, item_id, timestamp_ms in zip(
             *(row.values[name] for name in names), strict=True
         )

@@ -12,7 +12,7 @@ from feature_repo.archive.names import ArchiveFile
 from feature_repo.archive.reader import OFFSET, by_date_and_partition, partition_in_offset_order
 from feature_repo.errors import ArchiveError
 from feature_repo.online.redis_rows import RedisRows
-from feature_repo.schema import Event, EventType
+from feature_repo.schema import EVENT_TYPES, Event
 from streaming.erasures import Erasures
 from streaming.kafka.admin import open_admin
 from streaming.kafka.topics import ensure_topics
@@ -24,8 +24,6 @@ COLUMNS = ("event_id", "event_type", "session_id", "item_id", "timestamp_ms", "u
 
 BATCH_SIZE = 10_000
 """Events folded and written together: more than the consumer takes, as nobody waits for the first of them."""
-
-_EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
 
 Progress = Callable[[int, int, int], None]
 """Gets the offsets passed so far, how many there are to pass, and the events folded."""
@@ -156,7 +154,7 @@ def _events(table: pa.Table) -> Iterator[tuple[int, Event]]:
     """Offset and event of each row; without attributes, which no fold looks at."""
     columns = (table[name].to_pylist() for name in (OFFSET, *COLUMNS))
     for offset, event_id, event_type, session_id, item_id, timestamp_ms, user_id in zip(*columns, strict=True):
-        yield offset, Event(event_id, _EVENT_TYPES[event_type], session_id, item_id, timestamp_ms, user_id)
+        yield offset, Event(event_id, EVENT_TYPES[event_type], session_id, item_id, timestamp_ms, user_id)
 
 
 def _apply(fold: OnlineFold, erasures: Erasures, batch: EventBatch, result: Backfilled) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from feature_repo.online import wire_values
 from feature_repo.online.redis_layout import decode_value
-from feature_repo.schema import Event, EventType
+from feature_repo.schema import EVENT_TYPES, Event, EventType
 from feature_repo.views import FeatureType
 
 EVENT_IDS, TIMES = 0, 3
@@ -14,7 +14,6 @@ EVENT_IDS, TIMES = 0, 3
 Entries = tuple[bytes, bytes, bytes, bytes, bytes]
 """What an event adds to each list of USER_HISTORY; SESSION_EVENTS has the first four of them."""
 
-_EVENT_TYPES = {event_type.value: event_type for event_type in EventType}
 _TYPE_ENTRIES: dict[str, bytes] = {event_type: wire_values.string_entry(event_type.value) for event_type in EventType}
 
 _Order = tuple[int, str, str, str, str]
@@ -45,7 +44,7 @@ class SortedEvents:
             for place, raw in enumerate(lists)
         )
         session_ids = others[0] if others else [key] * len(times)
-        types = [_EVENT_TYPES[event_type] for event_type in types]
+        types = [EVENT_TYPES[event_type] for event_type in types]
         self._limit = limit
         self._order: list[_Order] = list(zip(times, event_ids, types, item_ids, session_ids, strict=True))
         self._by_id = dict(zip(event_ids, self._order, strict=True))
