@@ -13,7 +13,8 @@ from contextlib import closing
 import orjson
 from kafka.consumer.fetcher import ConsumerRecord
 
-from feature_repo.schema import MAX_CLOCK_SKEW, Event
+from feature_repo.fields import MAX_SKEW_MS, now_ms
+from feature_repo.schema import Event
 from streaming.kafka.producer import open_producer
 from streaming.kafka.topics import ensure_compacted_topic
 from streaming.kafka.whole_topic import open_whole_topic
@@ -96,7 +97,7 @@ def send_erasures(settings: StreamingSettings, user_id: str, session_ids: Iterab
     Returns once the brokers have it; raises KafkaFailedError otherwise.
     """
     key = settings.erasure_key.get_secret_value().encode()
-    before_ms = time.time_ns() // 1_000_000 + int(MAX_CLOCK_SKEW.total_seconds() * 1000)
+    before_ms = now_ms() + MAX_SKEW_MS
     value = orjson.dumps({"before_ms": before_ms})
     keys = [digest(key, USER, user_id), *(digest(key, SESSION, session_id) for session_id in session_ids)]
     with closing(open_producer(settings)) as producer:

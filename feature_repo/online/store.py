@@ -1,6 +1,5 @@
 """The online store as the gateway reads it: Feast's own layout, without its SDK, in one round trip a read."""
 
-import time
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -8,6 +7,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from feature_repo.fields import now_ms
 from feature_repo.online.popularity import merge_popular
 from feature_repo.online.redis_layout import LAYOUTS, row_key
 from feature_repo.redis_connection import redis_errors, redis_options
@@ -67,23 +67,23 @@ class OnlineStoreReader:
         row = await self._read(SESSION_EVENTS, session_id)
         if row is None:
             return StoredSession(Status.MISSING)
-        return StoredSession(status_of(SESSION_EVENTS, row, _now_ms()), session_from_row(row))
+        return StoredSession(status_of(SESSION_EVENTS, row, now_ms()), session_from_row(row))
 
     async def read_item(self, item_id: str) -> Item | None:
         """Catalogue features, or None where they are missing or stale."""
         row = await self._read(ITEM_PROFILE, item_id)
-        return item_from_row(row) if row and status_of(ITEM_PROFILE, row, _now_ms()) is Status.PRESENT else None
+        return item_from_row(row) if row and status_of(ITEM_PROFILE, row, now_ms()) is Status.PRESENT else None
 
     async def read_history(self, user_id: str) -> list[Event]:
         """A user's newest events over sessions and devices, oldest first; empty where they are missing or stale."""
         row = await self._read(USER_HISTORY, user_id)
-        if row is None or status_of(USER_HISTORY, row, _now_ms()) is not Status.PRESENT:
+        if row is None or status_of(USER_HISTORY, row, now_ms()) is not Status.PRESENT:
             return []
         return history_from_row(row)
 
     async def read_popular_items(self, scope: str = ALL_ITEMS) -> list[tuple[str, float]]:
         """(item_id, score) of a scope, best first: events now, one of a half-life ago counting half. May be empty."""
-        now_ms = _now_ms()
+        clock_ms = now_ms()
         layout = LAYOUTS[POPULAR_ITEMS.name]
         keys = [popular_key(scope, shard) for shard in range(MAX_POPULAR_SHARDS)]
         pipeline = self._client.pipeline(transaction=False)
@@ -93,7 +93,7 @@ class OnlineStoreReader:
             replies = await pipeline.execute()
         rows = [layout.decode(key, reply) for key, reply in zip(keys, replies, strict=True)]
         return merge_popular(
-            [row for row in rows if row and status_of(POPULAR_ITEMS, row, now_ms) is Status.PRESENT], now_ms
+            [row for row in rows if row and status_of(POPULAR_ITEMS, row, clock_ms) is Status.PRESENT], clock_ms
         )
 
     async def ping(self) -> None:
@@ -112,11 +112,7 @@ class OnlineStoreReader:
         return layout.decode(key, reply)
 
 
-def status_of(view: View, row: Row, now_ms: int) -> Status:
+def status_of(view: View, row: Row, clock_ms: int) -> Status:
     """Whether a row that exists may still be used: Feast itself does not apply a view's TTL online."""
-    age_ms = now_ms - row.timestamp_ms
+    age_ms = clock_ms - row.timestamp_ms
     return Status.STALE if age_ms > view.ttl.total_seconds() * 1000 else Status.PRESENT
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -1,11 +1,11 @@
 """The events of a run, from the simulator or a public data set, in the order of arrival."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from feature_repo.fields import now_ms
 from feature_repo.schema import Event
 from nextclick.bench.errors import BenchError
 from nextclick.bench.simulator import NAME, Simulation, simulate
@@ -41,7 +41,7 @@ def open_workload(
     """
     if path and not dataset:
         raise BenchError("--path: say with --dataset which format lies there")
-    newest_at_ms = time.time_ns() // 1_000_000 - NEWEST_EVENT_AGE_MS
+    newest_at_ms = now_ms() - NEWEST_EVENT_AGE_MS
     if dataset is None:
         count = events or DEFAULT_EVENTS
         return Workload(NAME, count, lambda: simulate(simulation, count, newest_at_ms), {**asdict(simulation)})

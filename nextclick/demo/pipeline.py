@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feature_repo.fields import now_ms
 from feature_repo.schema import EVENTS_TOPIC, Event
 from nextclick.demo.split import Split, label, split_newest
 from nextclick.progress import Steps
@@ -76,8 +76,7 @@ class Demo:
         """Older events to learn from, newest sessions to replay, all moved to end about now."""
         from nextclick.datasets.dataset import shift_to_now
 
-        now_ms = time.time_ns() // 1_000_000
-        events = shift_to_now(dataset.events, now_ms - NEWEST_EVENT_AGE_MS)
+        events = shift_to_now(dataset.events, now_ms() - NEWEST_EVENT_AGE_MS)
         return split_newest((label(event, self.run) for event in events), self.options.replay_events)
 
     # --- streaming --------------------------------------------------------------------------------------------

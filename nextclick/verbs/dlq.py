@@ -1,7 +1,6 @@
 """`nextclick dlq`: look at messages that were no valid events, and send them back once the cause is mended."""
 
 import base64
-import time
 from collections import Counter, deque
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from feature_repo.errors import Reason
+from feature_repo.fields import now_ms
 from nextclick.output import (
     JsonOption,
     print_facts,
@@ -199,7 +199,7 @@ def _print_result(result: "ReplayResult", dry_run: bool) -> None:
 
 
 def _age(timestamp_ms: int) -> str:
-    seconds = max(0, time.time_ns() // 1_000_000 - timestamp_ms) // 1000
+    seconds = max(0, now_ms() - timestamp_ms) // 1000
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds // length} {unit}"

@@ -1,6 +1,5 @@
 """`nextclick recommend`: ask a running gateway, as an app would."""
 
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,9 +49,10 @@ def run(
 def _request(
     session_id: str, user_id: str, events: list[str], page_size: int, include_seen: bool
 ) -> "RecommendRequest":
+    from feature_repo.fields import now_ms
     from serving.proto.recommender_pb2 import RecentEvent, RecommendRequest
 
-    now_ms = time.time_ns() // 1_000_000
+    clock_ms = now_ms()
     recent = []
     for age, text in enumerate(reversed(events)):
         event_type, _, item_id = text.rpartition(":")
@@ -61,7 +61,7 @@ def _request(
                 event_id=str(uuid.uuid4()),
                 event_type=event_type or "view",
                 item_id=item_id,
-                timestamp_ms=now_ms - 1000 * age,
+                timestamp_ms=clock_ms - 1000 * age,
             )
         )
     return RecommendRequest(

@@ -5,7 +5,6 @@ read. Sent first, remembered then: a crash in between may send the letters of on
 that harmless.
 """
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -16,6 +15,7 @@ from itertools import islice
 import orjson
 from kafka.future import Future
 
+from feature_repo.fields import now_ms
 from streaming.catalogue.topic import newest_places
 from streaming.dead_letters.letters import LETTER_OPTIONS, REPLAYS, Letter
 from streaming.dead_letters.reader import read_letters, read_replayed, replayed_topic
@@ -167,5 +167,5 @@ def _send_back(producer: Producer, letter: Letter, keep_timestamps: bool) -> Fut
 
 
 def _remember(producer: Producer, topic: str, letter: Letter) -> Future:
-    note = {"letter": letter.place, "reason": letter.reason, "at_ms": time.time_ns() // 1_000_000}
+    note = {"letter": letter.place, "reason": letter.reason, "at_ms": now_ms()}
     return producer.send(topic, key=letter.identity.encode(), value=orjson.dumps(note))

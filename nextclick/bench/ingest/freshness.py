@@ -17,6 +17,7 @@ import redis
 from kafka import KafkaProducer
 from msgspec import structs
 
+from feature_repo.fields import now_ms
 from feature_repo.online.redis_layout import LAYOUTS, row_key
 from feature_repo.redis_connection import redis_options
 from feature_repo.schema import Event
@@ -97,7 +98,7 @@ def send_paced(start: Start, settings: StreamingSettings, pace: Pace) -> list[fl
                 tick = begin + math.ceil(pace.due(position) / _SEND_EVERY_SECONDS) * _SEND_EVERY_SECONDS
                 time.sleep(max(0.0, tick - time.monotonic()))
             late_ms.append((time.monotonic() - due) * 1000)
-            now = structs.replace(event, timestamp_ms=time.time_ns() // 1_000_000)
+            now = structs.replace(event, timestamp_ms=now_ms())
             producer.send(settings.events_topic, key=event.session_id.encode(), value=event_to_json(now))
         producer.flush(_SEEN_WITHIN_SECONDS)
     return late_ms

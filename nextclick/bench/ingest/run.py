@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from feature_repo.fields import now_ms
 from nextclick.bench.child import run_in_child
 from nextclick.bench.consumer_process import ConsumerProcess
 from nextclick.bench.errors import BenchError
@@ -123,8 +124,7 @@ class IngestBench:
     def _fill_sessions(self, length: int) -> str:
         count = self._options.length_events
         at_once = max(1, min(_SESSIONS_AT_ONCE, count // max(LENGTHS)))
-        newest_at_ms = time.time_ns() // 1_000_000
-        events = sessions_of_length(length, count, newest_at_ms, at_once)
+        events = sessions_of_length(length, count, now_ms(), at_once)
         return self._fill(f"sessions-of-{length}", count, events, 1)
 
     # --- one round of repeats ---------------------------------------------------------------------------------------

@@ -72,8 +72,8 @@ def test_no_row_is_no_row() -> None:
 def test_a_row_is_stale_past_its_ttl() -> None:
     ttl_ms = int(SESSION_TTL / timedelta(milliseconds=1))
     row = Row("s", {}, timestamp_ms=1000)
-    assert status_of(SESSION_EVENTS, row, now_ms=1000 + ttl_ms) is Status.PRESENT
-    assert status_of(SESSION_EVENTS, row, now_ms=1000 + ttl_ms + 1) is Status.STALE
+    assert status_of(SESSION_EVENTS, row, clock_ms=1000 + ttl_ms) is Status.PRESENT
+    assert status_of(SESSION_EVENTS, row, clock_ms=1000 + ttl_ms + 1) is Status.STALE
 
 
 async def test_a_store_that_is_away_is_an_error_of_ours() -> None:
