@@ -14,8 +14,6 @@ from feature_repo.archive.folder import ArchiveFolder
 from feature_repo.archive.names import OffsetRange, folder_of
 from feature_repo.schema import Event
 
-__all__ = ["OffsetRange", "unfinished_ends", "write_events"]
-
 _DAY_MS = 24 * 60 * 60 * 1000
 
 

@@ -14,14 +14,15 @@ from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.archive.folder import open_archive
+from feature_repo.archive.names import OffsetRange
 from feature_repo.errors import ArchiveError
 from feature_repo.schema import Event
-from streaming.archive.files import OffsetRange, unfinished_ends, write_events
+from streaming.archive.files import unfinished_ends, write_events
 from streaming.erasures import REFRESH_SECONDS, Erasures
-from streaming.errors import EventError
+from streaming.errors import EventError, KafkaFailedError
 from streaming.events.parser import EventParser
 from streaming.kafka.batches import Batch
-from streaming.kafka.consumer import KAFKA_AWAY, PatientConsumer
+from streaming.kafka.consumer import PatientConsumer
 from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
@@ -105,7 +106,7 @@ class Archive(Stage):
             self._metrics.lag.handled(batch)
             if self._is_due():
                 self._flush()
-        except (ArchiveError, *KAFKA_AWAY) as error:
+        except (ArchiveError, KafkaFailedError) as error:
             self._start_over(batch, error)
         self._metrics.paused.set(self.is_paused)
         unwritten = {partition: buffers[0].first.offset for partition, buffers in self._buffers.items()}
@@ -115,7 +116,7 @@ class Archive(Stage):
         """Write all that is buffered; if that fails it comes again to whoever archives next."""
         try:
             self._flush()
-        except (ArchiveError, *KAFKA_AWAY) as error:
+        except (ArchiveError, KafkaFailedError) as error:
             self._start_over(Batch(), error)
 
     def close(self) -> None:

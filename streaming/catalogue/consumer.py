@@ -18,9 +18,9 @@ from feature_repo.schema import MAX_TIMESTAMP_MS
 from streaming.catalogue.parser import ItemParser, field_label
 from streaming.catalogue.store import CatalogueBatch, CatalogueStore, Change
 from streaming.dead_letters.letters import DeadLetters
-from streaming.errors import EventError
+from streaming.errors import EventError, KafkaFailedError
 from streaming.kafka.batches import Batch
-from streaming.kafka.consumer import KAFKA_AWAY, PatientConsumer
+from streaming.kafka.consumer import PatientConsumer
 from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_items_topic, ensure_topics
 from streaming.settings import StreamingSettings
@@ -70,7 +70,7 @@ class Catalogue(Stage):
                 self._store.check([CatalogueBatch(self._topic_id, of.partition, at, at) for of, at in places.items()])
         except StoreBehindError as behind:
             self._kafka.go_back(batch.starts_at, behind.positions)
-        except (OnlineStoreError, *KAFKA_AWAY) as error:
+        except (OnlineStoreError, KafkaFailedError) as error:
             self._metrics.retries.inc()
             self._kafka.retry_later(batch.starts_at, error)
         self._metrics.paused.set(self.is_paused)

@@ -34,9 +34,6 @@ _LOOK_SECONDS = 5.0
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
 
-KAFKA_AWAY = (KafkaFailedError,)
-"""What asking Kafka for something raises while brokers, or what grants tokens for them, do not answer."""
-
 _ASK_MS = 10_000
 
 
@@ -132,7 +129,7 @@ class PatientConsumer:
         """Have messages come again from these offsets on, and nothing else before; none if what failed is a commit."""
         place = describe(starts_at or self._uncommitted)
         what = "written" if starts_at else "committed"
-        is_told = str(error) == self._trouble or (self._outage.is_away and isinstance(error, KAFKA_AWAY))
+        is_told = str(error) == self._trouble or (self._outage.is_away and isinstance(error, KafkaFailedError))
         level = logging.DEBUG if is_told else logging.ERROR
         log.log(level, "%s is not %s, next try in %.1f s: %s", place, what, self._delay, error, extra={"place": place})
         if not is_told:
@@ -157,7 +154,7 @@ class PatientConsumer:
         stood = {each: self._next.get(each, position(self.kafka, each)) for each in behind} | dict(starts_at)
         self._gaps.read_up_to |= {each: at for each, at in stood.items() if at is not None}
         self._seek({**starts_at, **behind})
-        with suppress(*KAFKA_AWAY), kafka_errors(self._settings):
+        with suppress(KafkaFailedError), kafka_errors(self._settings):
             self._tell(behind)
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
@@ -190,10 +187,10 @@ class PatientConsumer:
     def close(self) -> None:
         """Leave the group; what is not committed comes again to whoever owns the partitions next."""
         self._committed_at = 0.0
-        with suppress(*KAFKA_AWAY):
+        with suppress(KafkaFailedError):
             self.commit_soon({})
         self._outage.close()
-        with suppress(*KAFKA_AWAY), kafka_errors(self._settings):
+        with suppress(KafkaFailedError), kafka_errors(self._settings):
             self.kafka.close(autocommit=False, timeout_ms=5000)
 
     def _see_rejoin_through(self) -> None:
@@ -231,7 +228,7 @@ class PatientConsumer:
 
     def _find_place(self, error: KafkaError) -> None:
         """Go on at the first message that there is, after naming what was deleted before it."""
-        with suppress(*KAFKA_AWAY), kafka_errors(self._settings):  # else the next poll asks again
+        with suppress(KafkaFailedError), kafka_errors(self._settings):  # else the next poll asks again
             found = self._gaps.find_places(error)
             self._seek({partition: begins for partition, (_, begins) in found.items()})
             self._next |= {partition: at for partition, (at, _) in found.items()}

@@ -23,10 +23,10 @@ from feature_repo.online.rows import Sending
 from feature_repo.schema import Event, EventType
 from streaming.dead_letters.letters import DeadLetters
 from streaming.erasures import REFRESH_SECONDS, Erasures
-from streaming.errors import EventError
+from streaming.errors import EventError, KafkaFailedError
 from streaming.events.parser import EventParser
 from streaming.kafka.batches import Batch
-from streaming.kafka.consumer import KAFKA_AWAY, POLL_MS, PatientConsumer
+from streaming.kafka.consumer import POLL_MS, PatientConsumer
 from streaming.kafka.member import describe
 from streaming.kafka.topics import ensure_topics
 from streaming.sessions.batches import Applied, EventBatch
@@ -130,7 +130,7 @@ class Consumer(Stage):
         unwritten = {**starts_at, **self._sent.batch.starts_at} if self._sent else starts_at
         try:
             yield
-        except (OnlineStoreError, *KAFKA_AWAY) as error:
+        except (OnlineStoreError, KafkaFailedError) as error:
             if self._sent:
                 self._sent = None
                 self._fold.forget_all()
