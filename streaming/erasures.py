@@ -15,6 +15,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.fields import MAX_SKEW_MS, now_ms
 from feature_repo.schema import Event
+from streaming.kafka.member import place_of
 from streaming.kafka.producer import open_producer
 from streaming.kafka.topics import ensure_compacted_topic
 from streaming.kafka.whole_topic import open_whole_topic
@@ -83,7 +84,8 @@ class Erasures:
         try:
             before_ms = int(orjson.loads(record.value)["before_ms"])
         except (ValueError, TypeError, KeyError):
-            log.warning("%s[%d]@%d is no erasure: left out", record.topic, record.partition, record.offset)
+            place = place_of(record)
+            log.warning("%s is no erasure: left out", place, extra={"place": place})
             return False
         if before_ms <= self._before_ms.get(record.key, _NEVER):
             return False

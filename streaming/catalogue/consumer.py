@@ -8,7 +8,6 @@ import logging
 import threading
 from collections import Counter as Tally
 
-from kafka.consumer.fetcher import ConsumerRecord
 from prometheus_client import Counter
 
 from feature_repo.errors import OnlineStoreError, StoreBehindError
@@ -17,11 +16,11 @@ from feature_repo.online.redis_rows import RedisRows
 from feature_repo.schema import MAX_TIMESTAMP_MS
 from streaming.catalogue.parser import ItemParser, field_label
 from streaming.catalogue.store import CatalogueBatch, CatalogueStore, Change
-from streaming.dead_letters.letters import DeadLetters
+from streaming.dead_letters.letters import DeadLetters, Rejected
 from streaming.errors import EventError, KafkaFailedError
 from streaming.kafka.batches import Batch
 from streaming.kafka.consumer import PatientConsumer
-from streaming.kafka.member import describe
+from streaming.kafka.member import describe, place_of
 from streaming.kafka.topics import ensure_items_topic, ensure_topics
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import StreamingMetrics
@@ -29,8 +28,6 @@ from streaming.stage.run import Stage, run_stage
 from streaming.stage.shutdown import stop_on_signals
 
 log = logging.getLogger(__name__)
-
-Rejected = list[tuple[ConsumerRecord, EventError]]
 
 
 def run_catalogue(settings: StreamingSettings, stop: threading.Event | None = None) -> None:
@@ -116,8 +113,8 @@ class Catalogue(Stage):
         for _, error in rejected:
             self._metrics.dead_letters.labels(error.reason.value, field_label(error.field)).inc()
         record, error = rejected[0]
-        place = f"{record.topic}[{record.partition}]@{record.offset}"
-        log.warning("%d messages are no valid items, first %s: %s", len(rejected), place, error)
+        place = place_of(record)
+        log.warning("%d messages are no valid items, first %s: %s", len(rejected), place, error, extra={"place": place})
 
     def _observe(self, parsed: list[CatalogueBatch], rejected: int, messages: int) -> None:
         results = Tally(

@@ -24,6 +24,8 @@ LETTER_OPTIONS: dict[str, int | str] = {"max_request_size": 1 << 28, "compressio
 larger than the limit, and must find its place all the same."""
 
 Header = tuple[str, bytes | None]
+Rejected = list[tuple[ConsumerRecord, EventError]]
+"""Messages, and why each is no valid event or item."""
 
 
 class DeadLetters:
@@ -33,7 +35,7 @@ class DeadLetters:
         self._settings = settings
         self._producer: Producer | None = None
 
-    def send(self, rejected: Sequence[tuple[ConsumerRecord, EventError]]) -> None:
+    def send(self, rejected: Rejected) -> None:
         """Return once the brokers have all of them; raises KafkaFailedError, within half a minute, otherwise."""
         if self._producer is None:
             self._producer = open_producer(self._settings, **LETTER_OPTIONS)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from streaming.kafka.member import describe
+
 log = logging.getLogger(__name__)
 
 PLACELESS = (NoOffsetForPartitionError, OffsetOutOfRangeError, LogTruncationError)
@@ -60,7 +62,7 @@ class GapFinder:
         if at > begin:
             log.warning(
                 "%s is past the end, as if the topic was made anew: reading it from its beginning",
-                _place(partition, at),
+                describe({partition: at}),
             )
             return begin, begin
         first = max(at, self.read_up_to.get(partition, 0))
@@ -74,7 +76,7 @@ class GapFinder:
         log.error(
             "%s: Kafka deleted the messages at offsets %d to %d, %d of them, before %s had read them, and it goes on "
             "behind them: give the topic a longer retention, and see why the group came so late",
-            place := _place(gap.partition, gap.first),
+            place := describe({gap.partition: gap.first}),
             gap.first,
             gap.end - 1,
             gap.offsets,
@@ -89,7 +91,3 @@ def _wanted(error: KafkaError) -> dict[TopicPartition, int]:
         return {partition: at.offset if at else 0 for partition, at in error.divergent_offsets.items()}
     (places,) = error.args
     return dict(places) if isinstance(error, OffsetOutOfRangeError) else dict.fromkeys(places, 0)
-
-
-def _place(partition: TopicPartition, offset: int) -> str:
-    return f"{partition.topic}[{partition.partition}]@{offset}"

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import (
     CommitFailedError,
     FencedInstanceIdError,
@@ -85,6 +86,11 @@ def describe(offsets: Mapping[TopicPartition, int]) -> str:
     return ", ".join(
         f"{partition.topic}[{partition.partition}]@{offset}" for partition, offset in sorted(offsets.items())
     )
+
+
+def place_of(record: ConsumerRecord) -> str:
+    """`topic[partition]@offset` of one message, for log lines."""
+    return describe({TopicPartition(record.topic, record.partition): record.offset})
 
 
 def position(consumer: KafkaConsumer, partition: TopicPartition) -> int | None:

@@ -14,20 +14,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from kafka import TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.errors import OnlineStoreError, StoreBehindError
 from feature_repo.feature_store import apply
 from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.rows import Sending
 from feature_repo.schema import Event, EventType
-from streaming.dead_letters.letters import DeadLetters
+from streaming.dead_letters.letters import DeadLetters, Rejected
 from streaming.erasures import REFRESH_SECONDS, Erasures
 from streaming.errors import EventError, KafkaFailedError
 from streaming.events.parser import EventParser
 from streaming.kafka.batches import Batch
 from streaming.kafka.consumer import POLL_MS, PatientConsumer
-from streaming.kafka.member import describe
+from streaming.kafka.member import describe, place_of
 from streaming.kafka.topics import ensure_topics
 from streaming.sessions.batches import Applied, EventBatch
 from streaming.sessions.folding import OnlineFold
@@ -193,11 +192,11 @@ class Consumer(Stage):
         parsed.seconds = time.perf_counter() - started
         return parsed
 
-    def _reject(self, rejected: "Rejected") -> None:
+    def _reject(self, rejected: Rejected) -> None:
         self._dead_letters.send(rejected)
         self._metrics.count_rejected([error for _, error in rejected])
         record, error = rejected[0]
-        place = f"{record.topic}[{record.partition}]@{record.offset}"
+        place = place_of(record)
         log.warning(
             "%d messages are no valid events, first %s: %s", len(rejected), place, error, extra={"place": place}
         )
@@ -213,9 +212,6 @@ class Consumer(Stage):
         metrics.batch_rows.observe(len(parsed.arrived_ms) + parsed.dropped.total() + len(parsed.rejected))
         metrics.unknown_fields.inc(self._parser.unknown_fields)
         self._parser.unknown_fields = 0
-
-
-Rejected = list[tuple[ConsumerRecord, EventError]]
 
 
 @dataclass(slots=True)
