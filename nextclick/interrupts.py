@@ -33,7 +33,7 @@ def interrupt_when_safe() -> None:
         signal.signal(signal.SIGINT, interrupt)
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
+def interrupt(_number: int, frame: FrameType | None) -> None:
     """The handler: raises KeyboardInterrupt, once the task or destructor that was interrupted, if any, is over.
 
     An import may take many seconds and is not waited for: the process ends, as if it were killed.

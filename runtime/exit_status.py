@@ -112,7 +112,7 @@ def _write_log(text: str) -> Path | None:
         path = folder / f"error-{now:%Y%m%dT%H%M%S}-{os.getpid()}.log"
         try:
             folder.mkdir(exist_ok=True)
-            path.touch(0o600)
+            path.touch(0o600, exist_ok=False)  # in a folder of all, a link may lie in wait under this name
             path.write_text(head + text, "utf-8", "backslashreplace")
         except OSError:
             continue

@@ -110,12 +110,10 @@ class Demo:
             of_events.wait_until_consumed(len(history), self._advance_while_alive)
 
     def _send_catalogue(self, settings: "StreamingSettings", dataset: "Dataset") -> None:
-        import pyarrow.parquet as pq
-
-        from feature_repo.archive.columns import items_to_table
+        from feature_repo.catalogue.files import write_items
         from streaming.catalogue.topic import send_items
 
-        pq.write_table(items_to_table(dataset.items), settings.items_path)
+        write_items(settings.items_path, dataset.items)
         send_items(settings, ((item.item_id, item) for item in dataset.items), dataset.item_count)
 
     def _produce(self, history: Sequence[Event]) -> None:

@@ -14,7 +14,7 @@ from kafka.errors import KafkaError, RetriableError
 from streaming.errors import KafkaFailedError, KafkaUnavailableError
 from streaming.kafka.batches import Batch
 from streaming.kafka.failures import failure_of, kafka_errors
-from streaming.kafka.gaps import PLACELESS, Gap, GapFinder
+from streaming.kafka.gaps import ASK_MS, PLACELESS, Gap, GapFinder
 from streaming.kafka.member import commit, describe, open_consumer, position
 from streaming.kafka.outage import OutageWatch
 from streaming.kafka.rebalances import RebalanceNotes, UnreadJoin, tell_of_new_partitions
@@ -33,8 +33,6 @@ _LOOK_SECONDS = 5.0
 
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
-
-_ASK_MS = 10_000
 
 
 class PatientConsumer:
@@ -235,11 +233,11 @@ class PatientConsumer:
 
     def _tell(self, behind: dict[TopicPartition, int]) -> None:
         """Of what the group had done already, which is not so where it begins or finds nothing between two messages."""
-        committed = {each: self.kafka.committed(each, timeout_ms=_ASK_MS) for each in behind}
+        committed = {each: self.kafka.committed(each, timeout_ms=ASK_MS) for each in behind}
         lacking = {partition: at for partition, at in behind.items() if (committed[partition] or 0) > at}
         if not lacking:
             return
         log.warning("the online store has lost what follows %s: reading it again", describe(lacking))
-        begins = self.kafka.beginning_offsets(list(lacking), timeout_ms=_ASK_MS)
+        begins = self.kafka.beginning_offsets(list(lacking), timeout_ms=ASK_MS)
         if gone := {partition: begin for partition, begin in begins.items() if begin > lacking[partition]}:
             log.warning("Kafka has no longer what was before %s: run nextclick backfill", describe(gone))

@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 PLACELESS = (NoOffsetForPartitionError, OffsetOutOfRangeError, LogTruncationError)
 """The client does not know where a partition goes on: the group is new, or what it would read next is not there."""
 
-_ASK_MS = 10_000
+ASK_MS = 10_000
+"""Longest that a member of a group waits for an answer about its partitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class GapFinder:
         What was deleted in between is told. Raises KafkaError.
         """
         wanted = {partition: at for partition, at in _wanted(error).items() if partition in self._client.assignment()}
-        begins = self._client.beginning_offsets(list(wanted), timeout_ms=_ASK_MS) if wanted else {}
+        begins = self._client.beginning_offsets(list(wanted), timeout_ms=ASK_MS) if wanted else {}
         if isinstance(error, OffsetOutOfRangeError):
             return {partition: self._pass_over(partition, at, begins[partition]) for partition, at in wanted.items()}
         if isinstance(error, LogTruncationError):
