@@ -27,7 +27,7 @@ from nextclick.bench.consumer_process import ConsumerProcess
 from nextclick.bench.errors import BenchError
 from nextclick.bench.simulator import Simulation, simulate
 from streaming.events.parser import event_to_json
-from streaming.kafka.connection import kafka_options
+from streaming.kafka.failures import open_client
 from streaming.settings import StreamingSettings
 
 HISTOGRAM = "nextclick_event_visible_seconds"
@@ -87,7 +87,7 @@ class Seen(NamedTuple):
 def send_paced(start: Start, settings: StreamingSettings, pace: Pace) -> list[float]:
     """Send each event when it is due; by how many milliseconds each was late."""
     events = list(pace.events())  # made beforehand, since making them takes longer than sending them
-    producer = KafkaProducer(**kafka_options(settings), acks="all", linger_ms=0, compression_type=None)
+    producer = open_client(settings, KafkaProducer, acks="all", linger_ms=0, compression_type=None)
     producer.partitions_for(settings.events_topic)
     late_ms = []
     with closing(producer):
