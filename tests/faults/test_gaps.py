@@ -26,8 +26,8 @@ from tests.faults.feeding import Feeder
 from tests.faults.stages import Progress, stage, stage_settings
 from tests.support.own_servers import Server, redis_server
 from tests.support.planted_stream import Message, planted_stream
+from tests.support.ports import free_ports
 from tests.support.programs import Process
-from tests.support.secure_servers import free_ports
 from tests.support.waiting import LIMIT_SECONDS, wait_until
 
 NAMED = re.compile(r"@\d+: Kafka deleted the messages at offsets (\d+) to (\d+), (\d+) of them, before (\S+) had read")

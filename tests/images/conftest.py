@@ -17,11 +17,11 @@ from streaming.settings import StreamingSettings
 from tests.chart.rendering import Object, of
 from tests.images.build import buildah, built_or_skipped
 from tests.images.kubelet import Kubelet, MountedImage, Secrets
+from tests.support.ports import free_ports
 from tests.support.postgres_server import Postgres, running_postgres
 from tests.support.secure_servers import (
     PASSWORD,
     USER,
-    free_ports,
     make_certificates,
     running_kafka,
     running_redis,

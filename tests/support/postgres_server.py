@@ -19,7 +19,7 @@ from sqlalchemy import URL, make_url
 
 from nextclick.stack.processes import tie_to_this_process
 from tests.cluster.tools import skip_or_fail
-from tests.support.secure_servers import free_ports
+from tests.support.ports import free_ports
 
 ADDRESS = "NEXTCLICK_POSTGRES_URL"
 """SQLAlchemy URL of a user who logs in with a password and may create databases."""

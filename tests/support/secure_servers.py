@@ -10,7 +10,7 @@ import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from nextclick.stack.kafka_install import find_java, install_jars
 from nextclick.stack.processes import tie_to_this_process
 from nextclick.stack.settings import StackSettings
+from tests.support.ports import free_ports
 
 USER = "click-user"
 PASSWORD = 'p,w="\\ secret €'
@@ -205,15 +206,6 @@ def basic(user: str, password: str) -> str:
     import base64
 
     return base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
-    with ExitStack() as sockets:
-        found = [sockets.enter_context(closing(socket.socket())) for _ in range(count)]
-        for each in found:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in found]
 
 
 def _unsecured_token() -> str:

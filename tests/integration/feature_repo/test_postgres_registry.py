@@ -13,8 +13,8 @@ from feast import FeatureView
 from sqlalchemy import URL
 
 from feature_repo import definitions
+from tests.support.ports import free_ports
 from tests.support.postgres_server import Postgres, running_postgres
-from tests.support.secure_servers import free_ports
 
 SHOW_VIEWS = """
 from feature_repo.feature_store import open_feature_store

@@ -1,7 +1,6 @@
 """The gateway over gRPC, on a real Redis and a real Triton that serves the planted ensemble."""
 
 import asyncio
-import socket
 import time
 import urllib.request
 import uuid
@@ -28,6 +27,7 @@ from serving.rpc.service import SERVICE_NAME
 from serving.server import Gateway
 from serving.settings import ServingSettings
 from tests.support.planted_ensemble import PlantedEnsemble
+from tests.support.ports import NOTHING
 from tests.support.stored_rows import StoredRows
 
 POPULAR = {"item 5": 3, "item 7": 2, "item 3": 1}
@@ -181,7 +181,7 @@ async def test_a_model_that_comes_later_is_picked_up(own_settings: ServingSettin
 
 async def test_no_triton_at_all_is_a_degraded_answer(settings: ServingSettings) -> None:
     session_id = store_session(settings.redis_url.get_secret_value(), "item 5")
-    async with running(settings.model_copy(update={"triton_grpc_url": closed_address()})) as (_, stub):
+    async with running(settings.model_copy(update={"triton_grpc_url": NOTHING})) as (_, stub):
         answer = await recommend(stub, session_id)
     assert ids(answer) == ["item 7", "item 3"]
     assert (answer.degraded_reason, answer.last_event_id) == (pb.DEGRADED_REASON_MODEL_UNAVAILABLE, f"{session_id}/0")
@@ -243,7 +243,7 @@ async def test_without_a_feature_store_recent_events_still_count(
     settings: ServingSettings, served: PlantedEnsemble
 ) -> None:
     away = settings_with(
-        redis_url=f"redis://{closed_address()}/0",
+        redis_url=f"redis://{NOTHING}/0",
         triton_grpc_url=settings.triton_grpc_url,
         triton_model_name=served.name,
     )
@@ -279,7 +279,7 @@ async def test_health_reflection_and_metrics(settings: ServingSettings) -> None:
 
 
 async def test_a_gateway_with_nothing_to_answer_with_says_so() -> None:
-    nowhere = settings_with(redis_url=f"redis://{closed_address()}/0", triton_grpc_url=closed_address())
+    nowhere = settings_with(redis_url=f"redis://{NOTHING}/0", triton_grpc_url=NOTHING)
     async with running(nowhere) as (gateway, _), grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         of_service = await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE_NAME))
@@ -294,13 +294,6 @@ async def test_a_taken_port_is_one_clear_error(settings: ServingSettings) -> Non
         with pytest.raises(GatewayStartError, match=f"cannot listen on 127.0.0.1:{gateway.port}; set GATEWAY_PORT"):
             async with running(second):
                 pass
-
-
-def closed_address() -> str:
-    """An address that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 def fetch(url: str) -> str:

@@ -1,7 +1,6 @@
 """What the gateway does for the cluster around it: HTTP probes beside gRPC with TLS, connections that do not last."""
 
 import asyncio
-import socket
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -12,12 +11,7 @@ from serving.proto import recommender_pb2 as pb
 from serving.proto.recommender_pb2_grpc import RecommenderStub
 from serving.server import Gateway
 from serving.settings import ServingSettings
-
-
-def closed_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+from tests.support.ports import NOTHING
 
 
 def get(gateway: Gateway, path: str) -> tuple[int, str]:
@@ -30,7 +24,7 @@ def get(gateway: Gateway, path: str) -> tuple[int, str]:
 
 
 def settings(redis_url: str, **changes: Any) -> ServingSettings:
-    free = {"gateway_port": 0, "gateway_metrics_port": 0, "triton_grpc_url": closed_address()}
+    free = {"gateway_port": 0, "gateway_metrics_port": 0, "triton_grpc_url": NOTHING}
     return ServingSettings(redis_url=redis_url, **(free | changes))
 
 
@@ -41,7 +35,7 @@ async def test_a_gateway_that_can_answer_is_alive_and_ready(stack: Any) -> None:
 
 
 async def test_one_with_nothing_to_answer_with_is_alive_but_not_ready() -> None:
-    async with Gateway(settings(f"redis://{closed_address()}/0")) as gateway:
+    async with Gateway(settings(f"redis://{NOTHING}/0")) as gateway:
         assert (await asyncio.to_thread(get, gateway, "/healthz"))[0] == 200
         status, words = await asyncio.to_thread(get, gateway, "/readyz")
     assert status == 503

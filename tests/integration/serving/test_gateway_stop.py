@@ -15,11 +15,10 @@ import pytest
 import serving.server
 from serving.server import Gateway
 from serving.settings import ServingSettings
+from tests.support.ports import NOTHING
 
 TEST_SECONDS = 120.0
 LONG = 3600.0
-NOTHING = "127.0.0.1:9"
-"""Nothing listens on the port `discard`."""
 
 LAST_RESORT = """
 import time

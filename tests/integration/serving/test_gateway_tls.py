@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from serving.errors import GatewayStartError
 from serving.server import Gateway
 from serving.settings import ServingSettings
-from tests.support.secure_servers import free_ports
+from tests.support.ports import NOTHING
 
 
 def issue(folder: Path) -> bytes:
@@ -30,13 +30,12 @@ def issue(folder: Path) -> bytes:
 
 def settings_in(folder: Path) -> ServingSettings:
     """Without Redis and Triton: who is let in does not depend on them."""
-    redis, triton = free_ports(2)
     return ServingSettings(
         nextclick_home=folder,
         gateway_port=0,
         gateway_metrics_port=0,
-        redis_url=f"redis://127.0.0.1:{redis}/0",
-        triton_grpc_url=f"127.0.0.1:{triton}",
+        redis_url=f"redis://{NOTHING}/0",
+        triton_grpc_url=NOTHING,
         gateway_tls_cert_file=folder / "tls.crt",
         gateway_tls_key_file=folder / "tls.key",
         shutdown_notice_seconds=0,

@@ -35,6 +35,7 @@ from streaming.kafka_settings import KafkaSettings
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
 from streaming.stage.lag import PartitionLag
+from tests.support.ports import free_ports
 from tests.support.secure_servers import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -44,7 +45,6 @@ from tests.support.secure_servers import (
     Certificates,
     SecureKafka,
     TokenEndpoint,
-    free_ports,
     make_certificates,
     running_kafka,
     running_redis,

@@ -14,11 +14,11 @@ from serving.proto import recommender_pb2 as pb
 from serving.rpc import interceptors
 from serving.server import Gateway
 from serving.settings import ServingSettings
+from tests.support.ports import NOTHING
 
 LATIN_1 = b"\n\x04caf\xe9"
 """Field 1, a text: café in Latin-1."""
 GARBAGE = b"\xff\xff\xff"
-NOTHING = "127.0.0.1:9"
 UNARY = ("/nextclick.serving.v1.Recommender/Recommend", "/grpc.health.v1.Health/Check")
 WATCH = "/grpc.health.v1.Health/Watch"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
