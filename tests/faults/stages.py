@@ -2,22 +2,22 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import redis
-from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
-from kafka.errors import RetriableError
+from kafka import KafkaConsumer, TopicPartition
 
 from feature_repo.online.redis_layout import ViewLayout
 from feature_repo.online.redis_rows import RedisRows
 from feature_repo.online.rows import EncodedRow
 from feature_repo.schema import PROJECT
 from feature_repo.views import ITEM_PROFILE, item_to_row
-from streaming.dead_letters.letters import Letter, letter_of
+from streaming.dead_letters.letters import Letter
+from streaming.dead_letters.reader import read_letters
+from streaming.kafka.admin import open_admin
 from streaming.settings import StreamingSettings
 from tests.support.own_servers import Server
 from tests.support.plain_fold import Store
@@ -87,8 +87,9 @@ class Progress:
 
     def committed(self, group: str) -> list[int]:
         """Offsets that a group would go on from."""
-        found = _ask(self._settings, lambda admin: admin.list_group_offsets(group)[group])
-        return [found[each].offset if each in found else 0 for each in self._partitions]
+        with open_admin(self._settings) as admin:
+            found = admin.committed(group, self._partitions)
+        return [found.get(each, 0) for each in self._partitions]
 
     def ends(self) -> list[int]:
         """Offsets after the last message."""
@@ -103,7 +104,8 @@ class Progress:
 
 def members(settings: StreamingSettings, group: str) -> list[str]:
     """Ids of a group's members."""
-    found = _ask(settings, lambda admin: admin.describe_groups([group])[group]["members"])
+    with open_admin(settings) as admin:
+        found = admin.ask(lambda client: client.describe_groups([group]))[group]["members"]
     return sorted(member["member_id"] for member in found)
 
 
@@ -131,31 +133,4 @@ def _values(client: redis.Redis, keys: Sequence[bytes]) -> Store:
 
 def letters(settings: StreamingSettings) -> list[Letter]:
     """The dead letter topic, from its beginning to its present end."""
-    found: list[Letter] = []
-    with closing(
-        KafkaConsumer(bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest")
-    ) as kafka:
-        partitions = [
-            TopicPartition(settings.dead_letter_topic, n)
-            for n in kafka.partitions_for_topic(settings.dead_letter_topic)
-        ]
-        kafka.assign(partitions)
-        kafka.seek_to_beginning(*partitions)
-        ends = kafka.end_offsets(partitions)
-        for _ in range(300):
-            if all(kafka.position(each) >= end for each, end in ends.items()):
-                return found
-            for records in kafka.poll(timeout_ms=200).values():
-                found += [letter_of(record) for record in records]
-    raise AssertionError("the dead letters cannot be read to their end")
-
-
-def _ask(settings: StreamingSettings, question: Callable[[KafkaAdminClient], Any]) -> Any:
-    """A broker that has just started does not know the groups yet."""
-    with closing(KafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)) as admin:
-        for _ in range(100):
-            try:
-                return question(admin)
-            except RetriableError:
-                time.sleep(0.1)
-        return question(admin)
+    return list(read_letters(settings))

@@ -18,7 +18,7 @@ from streaming.settings import StreamingSettings
 from tests.faults.stages import stage, stage_settings
 from tests.support.own_servers import Server, redis_server
 from tests.support.programs import Process
-from tests.support.waiting import wait_until
+from tests.support.waiting import LIMIT_SECONDS, wait_until
 
 AWAY_SECONDS = 40.0
 """More than the longest that a call of Kafka's client takes to give up."""
@@ -72,7 +72,7 @@ def test_it_neither_gives_up_nor_gathers_sockets(
         finally:
             broker.start()
         with closing(KafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)) as producer:
-            producer.send(settings.events_topic, b"hello").get(timeout=20)
+            producer.send(settings.events_topic, b"hello").get(LIMIT_SECONDS)
         wait_until("what was sent since", lambda: bool(member.poll()))
     assert during <= before
 

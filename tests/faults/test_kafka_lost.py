@@ -1,7 +1,7 @@
 """Kafka that goes away, be it while a topic is read to its end, is one clear error from whatever asks it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -46,13 +46,19 @@ def settings(broker: Server, tmp_path: Path) -> StreamingSettings:
     )
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes half a minute in earnest."""
-    monkeypatch.setattr(whole_topic, "STALLED_SECONDS", 3.0)
-    monkeypatch.setattr(failures, "_OPEN_MS", 2000)
-    monkeypatch.setattr(admin, "LIMIT_SECONDS", 3.0)
-    monkeypatch.setattr(producer, "_SEND_SECONDS", 3.0)
+@contextmanager
+def away(broker: Server) -> Iterator[None]:
+    """Kafka is away during the block, and whatever waits half a minute for it in earnest waits seconds."""
+    broker.kill()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(whole_topic, "STALLED_SECONDS", 3.0)
+            patch.setattr(failures, "_OPEN_MS", 2000)
+            patch.setattr(admin, "LIMIT_SECONDS", 3.0)
+            patch.setattr(producer, "_SEND_SECONDS", 3.0)
+            yield
+    finally:
+        broker.start()
 
 
 def test_what_is_read_when_kafka_goes_is_read_on_when_it_is_back(settings: StreamingSettings, broker: Server) -> None:
@@ -68,15 +74,12 @@ def test_what_is_read_when_kafka_goes_is_read_on_when_it_is_back(settings: Strea
     with closing(open_whole_topic(settings, settings.events_topic, max_partition_fetch_bytes=1000)) as topic:
         unread = topic.unread()
         found.append(int(next(unread).value))  # so it has asked where the topic ends
-        broker.kill()
-        try:
+        with away(broker):
             with pytest.raises(KafkaUnavailableError, match="is Kafka away"):
                 read()
             unread = topic.unread()
             with pytest.raises(KafkaUnavailableError, match="is Kafka away"):
                 read()
-        finally:
-            broker.start()
         assert len(found) < MESSAGES
         unread = topic.unread()
         read()
@@ -124,11 +127,8 @@ def opened(settings: StreamingSettings) -> Iterator[Opened]:
 def test_kafka_away_is_one_line_from_whatever_asks_it(
     settings: StreamingSettings, broker: Server, opened: Opened
 ) -> None:
-    broker.kill()
-    try:
+    with away(broker):
         errors = {name: failure(ask, settings, opened) for name, ask in ASKED.items()}
-    finally:
-        broker.start()
     assert {name: repr(error) for name, error in errors.items() if not is_clear(error)} == {}
 
 

@@ -90,8 +90,4 @@ def _polled_in_haste(consumer: PatientConsumer) -> bool:
 
 
 def _step_until(archive: Archive, buffered: int) -> None:
-    for _ in range(300):
-        if archive.buffered_events == buffered:
-            return
-        archive.step()
-    raise AssertionError(f"{archive.buffered_events} events buffered, not {buffered}")
+    wait_until(f"{buffered} events to be buffered", lambda: archive.step() or archive.buffered_events == buffered)
