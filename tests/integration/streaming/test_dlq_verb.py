@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import Result
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from streaming.dead_letters.reader import read_letters, replayed_topic
 from streaming.errors import DeadLettersError, EventError
 from streaming.jobs.replay import MAX_REPLAYS, ReplayOptions, replay
 from streaming.kafka.topics import ensure_items_topic
+from streaming.kafka.whole_topic import open_whole_topic
 from streaming.settings import StreamingSettings
 
 NOW_MS = 1_700_000_000_000
@@ -76,15 +78,8 @@ def _json(*arguments: str) -> dict[str, Any]:
 
 
 def _messages(settings: StreamingSettings, topic: str) -> list[ConsumerRecord]:
-    kafka = KafkaConsumer(
-        topic,
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        auto_offset_reset="earliest",
-        consumer_timeout_ms=1500,
-    )
-    records = list(kafka)
-    kafka.close()
-    return records
+    with closing(open_whole_topic(settings, topic)) as whole:
+        return list(whole.unread())
 
 
 def _place(settings: StreamingSettings, source_offset: int) -> str:

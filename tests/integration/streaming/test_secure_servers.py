@@ -51,7 +51,7 @@ from tests.support.secure_servers import (
 )
 from tests.support.stage_thread import running
 from tests.support.stored_rows import StoredRows
-from tests.support.waiting import wait_until
+from tests.support.waiting import LIMIT_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -140,10 +140,10 @@ def test_admin_producer_and_consumer_get_in(ways_in: dict[str, Any], caplog: pyt
     with caplog.at_level(logging.DEBUG):
         ensure_topics(settings)
         with closing(KafkaProducer(**kafka_options(settings))) as producer:
-            producer.send(settings.events_topic, b"hello").get(timeout=20)
+            producer.send(settings.events_topic, b"hello").get(LIMIT_SECONDS)
         with closing(open_consumer(settings, settings.consumer_group)) as consumer:
             consumer.assign([TopicPartition(settings.events_topic, 0)])
-            (records,) = consumer.poll(timeout_ms=20_000).values()
+            (records,) = consumer.poll(LIMIT_SECONDS * 1000).values()
     assert [record.value for record in records] == [b"hello"]
     assert any(record.name == "kafka.net.connection" for record in caplog.records)  # it did log at its most talkative
     assert not [record for record in caplog.records if any(secret in str(vars(record)) for secret in SECRETS)]
@@ -188,7 +188,7 @@ def test_a_member_outlasts_an_absence_of_those_who_grant_tokens(
         _cut_connections(kafka)
         wait_until("its absence", lambda: not reads_on() and "KAFKA_OAUTH_TOKEN_URL answers 503" in caplog.text)
         with closing(KafkaProducer(**kafka_options(KafkaSettings(**login(kafka, certificates))))) as producer:
-            producer.send(settings.events_topic, b"hello").get(20)
+            producer.send(settings.events_topic, b"hello").get(LIMIT_SECONDS)
         assert not reads_on()
         brief_tokens.is_away = False
         wait_until("the message", reads_on)

