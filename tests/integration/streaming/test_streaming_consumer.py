@@ -342,5 +342,5 @@ def test_no_broker_is_one_clear_line() -> None:
         [sys.executable, "-m", "streaming", "consumer"], env=environment, capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("Kafka does not answer at 127.0.0.1:1")
+    assert result.stderr.splitlines()[-1].startswith("error: Kafka does not answer at 127.0.0.1:1")
     assert "Traceback" not in result.stderr
