@@ -68,7 +68,7 @@ def migrate(url: URL, home: Path, level: str = "DEBUG") -> "subprocess.Completed
 def assert_refused(ended: "subprocess.CompletedProcess[str]") -> None:
     assert (ended.returncode, ended.stdout) == (1, "")
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("the registry at REGISTRY_URL cannot be used (OperationalError): ")
+    assert line.startswith("error: the registry at REGISTRY_URL cannot be used (OperationalError): ")
 
 
 def test_processes_that_start_together_fill_it_and_others_find_every_view(database: URL, tmp_path: Path) -> None:

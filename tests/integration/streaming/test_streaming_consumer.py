@@ -304,5 +304,5 @@ def test_no_broker_is_one_clear_line() -> None:
         timeout=LIMIT_SECONDS,
     )
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1].startswith("Kafka does not answer at 127.0.0.1:1")
+    assert result.stderr.splitlines()[-1].startswith("error: Kafka does not answer at 127.0.0.1:1")
     assert "Traceback" not in result.stderr
