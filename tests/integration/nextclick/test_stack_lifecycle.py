@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
@@ -28,6 +27,7 @@ from nextclick.stack.leftovers import remaining
 from nextclick.stack.readiness import wait_for_service
 from nextclick.stack.services import APPLICATIONS_TIER, SERVERS_TIER, ServiceSpec
 from nextclick.stack.triton import shared_memory
+from tests.support.waiting import wait_until
 
 Hold = Callable[..., "subprocess.Popen[str]"]
 
@@ -73,11 +73,8 @@ def hold() -> Iterator[Hold]:
         yield start
 
 
-def _eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
+def _eventually(condition: Callable[[], bool]) -> None:
+    wait_until("what this line of the test asks for", condition)
 
 
 def _nothing_left(home: Path) -> bool:
