@@ -128,7 +128,7 @@ def _apply_in_child(settings: SharedSettings) -> None:
 
 
 def _end_with_parent(parent: int) -> None:
-    """Have the kernel kill this process once its parent is gone, for which a worker of a pool waits in vain."""
+    """Have the kernel kill this process once its parent is gone. A worker of a pool would wait for work for ever."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)

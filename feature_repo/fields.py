@@ -103,7 +103,7 @@ def check_price(field: str, value: object) -> int | float:
     """A price, whole or not."""
     if type(value) is not int and type(value) is not float:
         raise FieldError(field, f"{_PRICE}, found {_found(value)}", Reason.WRONG_TYPE)
-    if not 0 <= value <= MAX_PRICE:  # which nothing holds for that is no number
+    if not 0 <= value <= MAX_PRICE:  # neither holds for what is not a number (NaN)
         raise FieldError(field, f"{_PRICE}, found {_found(value)}", Reason.OUT_OF_RANGE)
     return value
 

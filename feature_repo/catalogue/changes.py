@@ -10,7 +10,7 @@ from feature_repo.schema import Item
 
 
 def check_file(path: Path) -> tuple[int, set[str]]:
-    """How many items there are, each of them checked; and the ids of those of which not all fields are named.
+    """Check every item. Returns how many there are, and the ids of those that do not name every field.
 
     Raises as `read_items`.
     """
@@ -25,7 +25,7 @@ def check_file(path: Path) -> tuple[int, set[str]]:
 def changed_items(path: Path, known: Mapping[str, Item]) -> Iterator[tuple[str, Item]]:
     """Ids and items as they are after the file, which may have several rows of one item, in file order.
 
-    `known` has to hold the items there are among those that `check_file` finds named in part.
+    `known` holds items as they are now, at least those whose ids `check_file` returns, as far as they exist.
     """
     now = dict(known)
     for row in read_rows(path):

@@ -1,4 +1,4 @@
-"""Fetches MovieLens-100K: it lies inside the `recbole` wheel, of which everything else is thrown away again.
+"""Fetches MovieLens-100K: it lies inside the `recbole` wheel, and everything else in that is thrown away again.
 
 The wheel comes through the machine's own installer, so whatever index it is set up with is used.
 """

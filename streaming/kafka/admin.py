@@ -1,4 +1,4 @@
-"""Administrative calls to brokers, some of which may have just started: one place asks again whatever may pass."""
+"""Administrative calls to brokers that may have just started: one place asks again after whatever may pass."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from streaming.kafka.failures import is_passing, kafka_errors, open_client
 from streaming.kafka_settings import KafkaSettings
 
 LIMIT_SECONDS = 60.0
-"""For which a call is made again. A broker that is coming up first loads its groups, which may be many."""
+"""A call is made again for so long. A broker that is coming up first loads its groups, which may be many."""
 
 _PAUSE_SECONDS = 0.2
 _NO_ERROR = 0
@@ -50,7 +50,7 @@ class Admin:
                 time.sleep(_PAUSE_SECONDS)
 
     def topics(self) -> set[str]:
-        """Names of those that there are."""
+        """The names of all topics."""
         return self.ask(lambda client: set(client.list_topics()))
 
     def create_topic(self, name: str, options: Mapping[str, Any]) -> bool:
@@ -67,7 +67,7 @@ class Admin:
         return self.ask(create)
 
     def describe(self, topics: Sequence[str]) -> list[dict[str, Any]]:
-        """What the client's `describe_topics` tells of topics that there are."""
+        """What the client's `describe_topics` tells of topics that exist."""
 
         def describe(client: KafkaAdminClient) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = client.describe_topics(list(topics))
@@ -77,7 +77,7 @@ class Admin:
         return self.ask(describe)
 
     def partitions(self, topic: str) -> list[TopicPartition]:
-        """Of a topic that there is."""
+        """The partitions of a topic that exists."""
         (description,) = self.describe([topic])
         return [TopicPartition(topic, each["partition_index"]) for each in description["partitions"]]
 

@@ -1,4 +1,4 @@
-"""Messages that Kafka had deleted before a group read them: what retention, or somebody, was quicker with.
+"""Finds messages that Kafka deleted, by retention or because somebody asked it to, before a group had read them.
 
 Compaction and transactions leave offsets out as well, and those are no gaps. The two cannot be taken for each other: a
 partition's first offset moves only where messages are deleted, and only what lies before it is out of a fetch's range.

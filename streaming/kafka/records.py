@@ -70,7 +70,7 @@ class PartitionRecords(Fetcher.PartitionRecords):
             try:
                 size, at = decode_varint(raw, at)
                 end = at + size
-                delta, at = decode_varint(raw, at + 1)  # one byte of attributes, of which there are none yet
+                delta, at = decode_varint(raw, at + 1)  # one byte of attributes, which has no meaning yet
                 timestamp = first_timestamp + delta if append_time is None else append_time
                 delta, at = decode_varint(raw, at)
                 offset = base_offset + delta

@@ -98,7 +98,7 @@ class FaultyRun:
         archive.start()
 
     def stop_redis(self, store: Server, consumer: Process) -> None:
-        """For two seconds, in the middle of which the consumer dies as well."""
+        """For two seconds; in the middle of them the consumer dies as well."""
         group = self.settings.consumer_group
         assert store.stop() == 0
         time.sleep(0.7)

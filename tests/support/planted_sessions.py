@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 
 
 def next_on_ring(history: list[str]) -> str:
-    """The item that certainly comes after these, of which there must be two."""
+    """The item that certainly comes after these. There must be two of them."""
     before, last = (RING.index(item_id) for item_id in history[-2:])
     return RING[(2 * last - before) % len(RING)]
 

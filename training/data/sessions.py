@@ -35,7 +35,7 @@ class Split:
 def read_events(archive_path: Path | str) -> pd.DataFrame:
     """All events of the archive as visits, each event_id once, sorted by visit, then event time, then event_id.
 
-    Columns EVENT_COLUMNS, of which `session_id` names the visit as `cut_visits` says, so that a session is a visit from
+    Columns EVENT_COLUMNS; their `session_id` names the visit as `cut_visits` says, so that a session is a visit from
     here on; and `gap_ms`, the time since the event before in it (NO_GAP_MS for the first).
 
     Raises DataError when there is no event, ArchiveError when the archive cannot be read.

@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> SharedSettings:
 
 @pytest.fixture
 def events(settings: SharedSettings) -> list[Event]:
-    """Three days of two partitions in many files, of which some were compacted."""
+    """Three days of two partitions in many files. Some were compacted."""
     topic_id = uuid4().hex
     archive = open_archive(settings.archive_path)
     events = [

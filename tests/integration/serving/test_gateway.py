@@ -58,7 +58,7 @@ def served(stack: Any) -> Iterator[PlantedEnsemble]:
 
 @pytest.fixture
 def planted(stack: Any) -> Iterator[PlantedEnsemble]:
-    """An ensemble of the test's own, of which nothing is served yet."""
+    """An ensemble of the test's own. Nothing of it is served yet."""
     with closing(PlantedEnsemble(stack)) as planted:
         yield planted
 

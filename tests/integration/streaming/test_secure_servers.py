@@ -184,7 +184,7 @@ def test_a_member_outlasts_an_absence_of_those_who_grant_tokens(
 
         wait_until("partitions", lambda: bool(member.poll() or member.kafka.assignment()))
         brief_tokens.is_away = True
-        time.sleep(1)  # the token of before is not good any more
+        time.sleep(1)  # the last token is not good any more
         _cut_connections(kafka)
         wait_until("its absence", lambda: not reads_on() and "KAFKA_OAUTH_TOKEN_URL answers 503" in caplog.text)
         with closing(KafkaProducer(**kafka_options(KafkaSettings(**login(kafka, certificates))))) as producer:
