@@ -16,6 +16,7 @@ from streaming.kafka.consumer import PatientConsumer
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from tests.faults.stages import stage, stage_settings
+from tests.support.own_names import own_names
 from tests.support.own_servers import Server, redis_server
 from tests.support.programs import Process
 from tests.support.waiting import LIMIT_SECONDS, wait_until
@@ -26,13 +27,9 @@ AWAY_SECONDS = 40.0
 
 @pytest.fixture
 def settings(broker: Server, tmp_path: Path) -> StreamingSettings:
-    name = uuid4().hex[:8]
+    names = own_names(uuid4().hex[:8])
     return StreamingSettings(
-        nextclick_home=tmp_path,
-        kafka_bootstrap_servers=broker.address,
-        events_topic=f"events-{name}",
-        consumer_group=f"streaming-{name}",
-        topic_partitions=1,
+        nextclick_home=tmp_path, kafka_bootstrap_servers=broker.address, topic_partitions=1, **names
     )
 
 

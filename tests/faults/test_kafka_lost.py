@@ -25,6 +25,7 @@ from streaming.kafka.producer import open_producer
 from streaming.kafka.topics import ensure_items_topic, ensure_topics
 from streaming.kafka.whole_topic import open_whole_topic
 from streaming.settings import StreamingSettings
+from tests.support.own_names import own_names
 from tests.support.own_servers import Server
 from tests.support.waiting import LIMIT_SECONDS
 
@@ -33,16 +34,9 @@ MESSAGES = 40
 
 @pytest.fixture
 def settings(broker: Server, tmp_path: Path) -> StreamingSettings:
-    name = uuid4().hex[:8]
+    names = own_names(uuid4().hex[:8])
     return StreamingSettings(
-        nextclick_home=tmp_path,
-        kafka_bootstrap_servers=broker.address,
-        events_topic=f"events-{name}",
-        dead_letter_topic=f"events-{name}.dlq",
-        items_topic=f"items-{name}",
-        erasures_topic=f"erasures-{name}",
-        consumer_group=f"streaming-{name}",
-        topic_partitions=1,
+        nextclick_home=tmp_path, kafka_bootstrap_servers=broker.address, topic_partitions=1, **names
     )
 
 

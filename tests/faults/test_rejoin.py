@@ -17,6 +17,7 @@ from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
 from streaming.stage.metrics import StreamingMetrics
 from tests.faults.feeding import Feeder
+from tests.support.own_names import own_names
 from tests.support.own_servers import Server
 from tests.support.planted_stream import PARTITIONS, planted_stream
 from tests.support.stage_thread import running
@@ -25,14 +26,12 @@ from tests.support.waiting import wait_until
 
 @pytest.fixture
 def settings(broker: Server, tmp_path: Path) -> StreamingSettings:
-    name = uuid4().hex[:8]
     return StreamingSettings(
         nextclick_home=tmp_path,
         kafka_bootstrap_servers=broker.address,
-        events_topic=f"events-{name}",
-        archive_group=f"archive-{name}",
         topic_partitions=PARTITIONS,
         archive_flush_seconds=3600,
+        **own_names(uuid4().hex[:8]),
     )
 
 

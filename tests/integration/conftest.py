@@ -11,6 +11,7 @@ from nextclick.stack.addresses import Addresses
 from streaming.events.parser import event_to_json
 from streaming.kafka.topics import ensure_topics
 from streaming.settings import StreamingSettings
+from tests.support.own_names import own_names
 from tests.support.waiting import LIMIT_SECONDS
 
 
@@ -27,13 +28,7 @@ def streaming_settings(stack: Addresses, run_id: str) -> StreamingSettings:
         nextclick_home=stack.home,
         kafka_bootstrap_servers=stack.kafka_bootstrap_servers,
         redis_url=stack.redis_url,
-        events_topic=f"events-{run_id}",
-        items_topic=f"items-{run_id}",
-        dead_letter_topic=f"events-{run_id}.dlq",
-        erasures_topic=f"erasures-{run_id}",
-        consumer_group=f"streaming-{run_id}",
-        catalogue_group=f"catalogue-{run_id}",
-        archive_group=f"archive-{run_id}",
+        **own_names(run_id),
         topic_partitions=3,
         archive_flush_seconds=0.2,
     )

@@ -35,6 +35,7 @@ from streaming.kafka_settings import KafkaSettings
 from streaming.sessions.consumer import run_consumer
 from streaming.settings import StreamingSettings
 from streaming.stage.lag import PartitionLag
+from tests.support.own_names import own_names
 from tests.support.ports import free_ports
 from tests.support.secure_servers import (
     CLIENT_ID,
@@ -125,14 +126,7 @@ def ways_in(
 
 
 def names() -> dict[str, Any]:
-    run = uuid4().hex[:8]
-    return {
-        "events_topic": f"events-{run}",
-        "dead_letter_topic": f"events-{run}.dlq",
-        "erasures_topic": f"erasures-{run}",
-        "consumer_group": f"streaming-{run}",
-        "topic_partitions": 1,
-    }
+    return {**own_names(uuid4().hex[:8]), "topic_partitions": 1}
 
 
 def test_admin_producer_and_consumer_get_in(ways_in: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
