@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_repo.schema import EventType, Item
-from nextclick.datasets import DatasetError, load
+from nextclick.datasets import load
+from tests.support.dataset_files import error_of
 
 
 def trivago_row(**changes: object) -> dict[str, object]:
@@ -35,14 +36,6 @@ def write(folder: Path, rows: list[dict[str, Any]], columns: dict[str, Any] | No
         table = table.set_column(table.schema.get_field_index(name), name, pa.array(values))
     pq.write_table(table, file)
     return file
-
-
-def error_of(name: str, path: Path) -> str:
-    with pytest.raises(DatasetError) as caught:
-        load(name, path)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # --- trivago ------------------------------------------------------------------------------------------------------

@@ -1,13 +1,13 @@
 """Text formats: what small files become, and that each malformed one gives its one line."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from feature_repo.schema import Event, EventType, Item
-from nextclick.datasets import DatasetError, load
+from nextclick.datasets import load
+from tests.support.dataset_files import error_of, write_lines
 
 INTER_HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
 ITEM_HEADER = "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"
@@ -15,30 +15,16 @@ CLICKS_HEADER = "SessionId\tItemId\tTime"
 TOY_STORY = "1\tToy Story\t1995\tAnimation Children's Comedy"
 
 
-def write(folder: Path, name: str, *lines: str) -> Path:
-    file = folder / name
-    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return file
-
-
 def actions(events: list[Event]) -> list[tuple[str, str, int]]:
     return [(event.session_id, event.item_id, event.timestamp_ms) for event in events]
-
-
-def error_of(name: str, path: Path) -> str:
-    with pytest.raises(DatasetError) as caught:
-        load(name, path)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # --- movielens ----------------------------------------------------------------------------------------------------
 
 
 def movielens(folder: Path, ratings: list[str], items: tuple[str, ...] = (TOY_STORY,)) -> Path:
-    write(folder, "ml.item", ITEM_HEADER, *items)
-    return write(folder, "ml.inter", INTER_HEADER, *ratings)
+    write_lines(folder, "ml.item", ITEM_HEADER, *items)
+    return write_lines(folder, "ml.inter", INTER_HEADER, *ratings)
 
 
 def test_a_visit_ends_after_more_than_half_an_hour(tmp_path: Path) -> None:
@@ -102,13 +88,13 @@ def test_a_film_listed_twice_is_named(tmp_path: Path) -> None:
 
 
 def test_ratings_without_a_catalogue_are_refused(tmp_path: Path) -> None:
-    file = write(tmp_path, "ml.inter", INTER_HEADER, "1\t1\t4\t10")
+    file = write_lines(tmp_path, "ml.inter", INTER_HEADER, "1\t1\t4\t10")
     assert error_of("movielens", file).startswith(f"{tmp_path / 'ml.item'}: expected ")
 
 
 def test_several_sets_in_one_folder_must_be_told_apart(tmp_path: Path) -> None:
     for name in ("a.inter", "b.inter"):
-        write(tmp_path, name, INTER_HEADER)
+        write_lines(tmp_path, name, INTER_HEADER)
     message = error_of("movielens", tmp_path)
     assert "a.inter, b.inter" in message
     assert "--path" in message
@@ -118,8 +104,8 @@ def test_several_sets_in_one_folder_must_be_told_apart(tmp_path: Path) -> None:
 
 
 def test_clicks_of_all_files_come_in_time_order_and_ties_in_file_order(tmp_path: Path) -> None:
-    write(tmp_path, "train.txt", CLICKS_HEADER, "s2\tb\t20.5", "s2\ta\t10.0", "s1\tc\t20.5")
-    write(tmp_path, "valid.txt", CLICKS_HEADER, "s3\tb\t15")
+    write_lines(tmp_path, "train.txt", CLICKS_HEADER, "s2\tb\t20.5", "s2\ta\t10.0", "s1\tc\t20.5")
+    write_lines(tmp_path, "valid.txt", CLICKS_HEADER, "s3\tb\t15")
     dataset = load("serenade", tmp_path)
     assert actions(list(dataset.events)) == [
         ("s2", "a", 10_000),
@@ -131,21 +117,21 @@ def test_clicks_of_all_files_come_in_time_order_and_ties_in_file_order(tmp_path:
 
 
 def test_limit_keeps_the_oldest_events(tmp_path: Path) -> None:
-    file = write(tmp_path, "train.txt", CLICKS_HEADER, "s\tb\t20", "s\ta\t10", "s\tc\t20", "s\td\t30")
+    file = write_lines(tmp_path, "train.txt", CLICKS_HEADER, "s\tb\t20", "s\ta\t10", "s\tc\t20", "s\td\t30")
     dataset = load("serenade", file, limit=3)
     assert [event.item_id for event in dataset.events] == ["a", "b", "c"]
     assert [item.item_id for item in dataset.items] == ["a", "b", "c"]
 
 
 def test_events_can_be_iterated_again(tmp_path: Path) -> None:
-    events = load("serenade", write(tmp_path, "x.txt", CLICKS_HEADER, "s\ta\t1", "s\tb\t2")).events
+    events = load("serenade", write_lines(tmp_path, "x.txt", CLICKS_HEADER, "s\ta\t1", "s\tb\t2")).events
     assert list(events) == list(events)
     assert len(events) == 2
 
 
 def test_training_clicks_that_a_split_holds_twice_are_read_once(tmp_path: Path) -> None:
     for part in ("train_full", "train_tr", "test"):
-        write(tmp_path, f"clicks_{part}.txt", CLICKS_HEADER, f"{part}\ta\t1396437466.94")
+        write_lines(tmp_path, f"clicks_{part}.txt", CLICKS_HEADER, f"{part}\ta\t1396437466.94")
     events = list(load("yoochoose", tmp_path).events)
     assert actions(events) == [("train_full", "a", 1396437466940), ("test", "a", 1396437466940)]
 
@@ -162,7 +148,7 @@ def test_training_clicks_that_a_split_holds_twice_are_read_once(tmp_path: Path) 
     ],
 )
 def test_a_malformed_click_is_named(tmp_path: Path, lines: list[str], line: int, expected: str) -> None:
-    file = write(tmp_path, "train.txt", *lines)
+    file = write_lines(tmp_path, "train.txt", *lines)
     message = error_of("serenade", file)
     assert message.startswith(f"{file}:{line}: expected ")
     assert expected in message
@@ -174,12 +160,21 @@ def test_text_that_is_not_utf_8_is_named(tmp_path: Path) -> None:
     assert error_of("serenade", file).startswith(f"{file}:2: expected UTF-8 text")
 
 
+def test_clicks_that_two_files_have_are_named(tmp_path: Path) -> None:
+    write_lines(tmp_path, "train.txt", CLICKS_HEADER, "s1\ta\t10", "s2\ta\t10")
+    write_lines(tmp_path, "valid.txt", CLICKS_HEADER, "s2\tb\t15")
+    message = error_of("serenade", tmp_path)
+    assert message.startswith(
+        f"{tmp_path / 'valid.txt'}: expected sessions that no other file has, found 's2' in train"
+    )
+
+
 # --- diginetica ---------------------------------------------------------------------------------------------------
 
 
 def test_sessions_get_times_in_their_order_and_test_sessions_are_the_newest(tmp_path: Path) -> None:
-    write(tmp_path, "train_sessions.txt", "1 2", "3 3 4")
-    write(tmp_path, "test_prefix_target.txt", "5 6 7\t8", "5 6\t7", "5\t6", "9\t1", "9\t1")
+    write_lines(tmp_path, "train_sessions.txt", "1 2", "3 3 4")
+    write_lines(tmp_path, "test_prefix_target.txt", "5 6 7\t8", "5 6\t7", "5\t6", "9\t1", "9\t1")
     events = list(load("diginetica", tmp_path).events)
     sessions: dict[str, list[str]] = {}
     for event in events:
@@ -191,13 +186,13 @@ def test_sessions_get_times_in_their_order_and_test_sessions_are_the_newest(tmp_
 
 @pytest.mark.parametrize("line", ["1 x", "", "1  2", "1\t2", "-1 2"])
 def test_a_malformed_session_is_named(tmp_path: Path, line: str) -> None:
-    file = write(tmp_path, "train_sessions.txt", "1 2", line)
+    file = write_lines(tmp_path, "train_sessions.txt", "1 2", line)
     assert error_of("diginetica", tmp_path).startswith(f"{file}:2: expected item numbers")
 
 
 @pytest.mark.parametrize("line", ["1 2 3", "1\t2 3", "\t2", "1\t", "1\tx"])
 def test_a_malformed_prefix_is_named(tmp_path: Path, line: str) -> None:
-    file = write(tmp_path, "test_prefix_target.txt", "1\t2", line)
+    file = write_lines(tmp_path, "test_prefix_target.txt", "1\t2", line)
     message = error_of("diginetica", file)
     assert message.startswith(f"{file}:2: expected ")
     assert "a tab, and one item number" in message
@@ -207,8 +202,8 @@ def test_a_malformed_prefix_is_named(tmp_path: Path, line: str) -> None:
 
 
 def amazon(folder: Path, *lines: str, attributes: str = "{}") -> Path:
-    write(folder, "Beauty_item2attributes.json", attributes)
-    return write(folder, "Beauty.txt", *lines)
+    write_lines(folder, "Beauty_item2attributes.json", attributes)
+    return write_lines(folder, "Beauty.txt", *lines)
 
 
 def test_a_user_is_a_session_and_the_widest_attribute_the_category(tmp_path: Path) -> None:
@@ -252,98 +247,3 @@ def test_a_malformed_user_is_named(tmp_path: Path, lines: list[str], line: int, 
 def test_malformed_attributes_are_named(tmp_path: Path, attributes: str, expected: str) -> None:
     amazon(tmp_path, "1 10", attributes=attributes)
     assert error_of("amazon", tmp_path).startswith(f"{tmp_path / 'Beauty_item2attributes.json'}{expected}")
-
-
-# --- otto ---------------------------------------------------------------------------------------------------------
-
-
-def otto_event(**changes: object) -> dict[str, object]:
-    return {"aid": 3, "ts": 1659304800025, "type": "clicks"} | changes
-
-
-def test_clicks_carts_and_orders_are_what_they_say(tmp_path: Path) -> None:
-    events = [otto_event(type="orders", ts=30), otto_event(type="carts", ts=20), otto_event(ts=10)]
-    write(tmp_path, "train.jsonl", json.dumps({"session": 0, "events": events}))
-    types = [event.event_type for event in load("otto", tmp_path).events]
-    assert types == [EventType.VIEW, EventType.ADD_TO_CART, EventType.PURCHASE]
-
-
-OTTO_SPLIT = ("train_sessions.jsonl", "test_sessions.jsonl", "test_sessions_full.jsonl", "test_labels.jsonl")
-
-
-def write_otto(folder: Path, sessions: dict[str, dict[int, int]]) -> None:
-    """Files by name; of each session how many events it has there."""
-    for name, lengths in sessions.items():
-        lines = [
-            {"session": session, "events": [otto_event(aid=n, ts=1659304800025 + session + n) for n in range(length)]}
-            for session, length in lengths.items()
-        ]
-        write(folder, name, *map(json.dumps, lines))
-
-
-@pytest.mark.parametrize("prefix", ["", "otto-recsys-"])
-def test_ottos_own_split_is_read_once_with_its_test_sessions_whole(
-    tmp_path: Path, prefix: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    train, cut, full, labels = (prefix + name for name in OTTO_SPLIT)
-    write_otto(tmp_path, {train: {1: 2, 2: 3}, cut: {7: 2, 8: 1}, full: {7: 4, 8: 2}})
-    write(tmp_path, labels, '{"session": 7, "labels": {"clicks": 3, "carts": [3], "orders": [3]}}')
-    dataset = load("otto", tmp_path)
-    assert Counter(event.session_id for event in dataset.events) == {"1": 2, "2": 3, "7": 4, "8": 2}
-    assert [record.getMessage() for record in caplog.records] == [
-        f"left out of {tmp_path}, as the other files have their sessions: {labels}, {cut}"
-    ]
-
-
-def test_the_whole_set_beside_its_split_is_what_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_otto(tmp_path, {"train.jsonl": {1: 2}, "test.jsonl": {7: 2}, "train_sessions.jsonl": {1: 2}})
-    assert load("otto", tmp_path).session_count == 2
-    assert "train_sessions.jsonl" in caplog.text
-
-
-def test_files_of_other_names_are_all_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    write_otto(tmp_path, {"may.jsonl": {1: 2}, "june.jsonl": {2: 2}})
-    assert load("otto", tmp_path).session_count == 2
-    assert not caplog.records
-
-
-def test_a_session_that_two_files_have_is_named(tmp_path: Path) -> None:
-    write_otto(tmp_path, {"may.jsonl": {1: 2, 2: 2}, "june.jsonl": {2: 3, 3: 1}})
-    message = error_of("otto", tmp_path)
-    assert message.startswith(f"{tmp_path / 'may.jsonl'}: expected sessions that no other file has, found '2' in june")
-
-
-def test_clicks_that_two_files_have_are_named(tmp_path: Path) -> None:
-    write(tmp_path, "train.txt", CLICKS_HEADER, "s1\ta\t10", "s2\ta\t10")
-    write(tmp_path, "valid.txt", CLICKS_HEADER, "s2\tb\t15")
-    message = error_of("serenade", tmp_path)
-    assert message.startswith(
-        f"{tmp_path / 'valid.txt'}: expected sessions that no other file has, found 's2' in train"
-    )
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("{", "a JSON object"),
-        ("", "found an empty line"),
-        ("[1]", 'an object with "session" and a list "events"'),
-        ('{"session": 1}', 'an object with "session" and a list "events"'),
-        ('{"events": []}', '"session" a number or a string'),
-        ('{"session": 1, "events": [5]}', "each event an object"),
-        (json.dumps({"session": 1, "events": [otto_event(type="likes")]}), '"type" one of clicks, carts, orders'),
-        (json.dumps({"session": 1, "events": [otto_event(ts="now")]}), '"ts" milliseconds since 1970'),
-        (json.dumps({"session": 1, "events": [otto_event(ts=True)]}), '"ts" milliseconds since 1970'),
-        (json.dumps({"session": 1, "events": [otto_event(ts=1659304800)]}), "if it is 1,000 times too small"),
-        (json.dumps({"session": 1, "events": [otto_event(aid="3\0")]}), "characters without control characters"),
-        (json.dumps({"session": 1, "events": [otto_event(aid=None)]}), '"aid" a number or a string'),
-        (json.dumps({"session": "\ud800", "events": []}), "characters without control characters"),
-        ('{"session": ' + "9" * 5000 + ', "events": []}', "a JSON object"),
-        ("[" * 100_000, "a JSON object"),
-    ],
-)
-def test_a_malformed_otto_session_is_named(tmp_path: Path, line: str, expected: str) -> None:
-    file = write(tmp_path, "train.jsonl", json.dumps({"session": 0, "events": [otto_event()]}), line)
-    message = error_of("otto", tmp_path)
-    assert message.startswith(f"{file}:2: expected ")
-    assert expected in message
