@@ -29,6 +29,7 @@ from serving.settings import ServingSettings
 from tests.support.planted_ensemble import PlantedEnsemble
 from tests.support.ports import NOTHING
 from tests.support.stored_rows import StoredRows
+from tests.support.waiting import LIMIT_SECONDS
 
 POPULAR = {"item 5": 3, "item 7": 2, "item 3": 1}
 """Item ids and their events, most popular first."""
@@ -297,6 +298,6 @@ async def test_a_taken_port_is_one_clear_error(settings: ServingSettings) -> Non
 
 
 def fetch(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - our own address
+    with urllib.request.urlopen(url, timeout=LIMIT_SECONDS) as response:  # noqa: S310 - our own address
         text: str = response.read().decode()
         return text

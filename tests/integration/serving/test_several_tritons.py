@@ -116,7 +116,7 @@ def test_a_server_that_does_not_load_is_named_and_holds_up_no_other(
 ) -> None:
     words = f"version {exported.version} is written, but Triton at {closed} did not load it"
     with pytest.raises(ExportError, match=words) as raised:
-        load(URL, exported.version, timeout_s=5, resolve=lambda url: [closed, tritons[1].triton_grpc_url])
+        load(URL, exported.version, resolve=lambda url: [closed, tritons[1].triton_grpc_url])
     assert tritons[1].triton_grpc_url not in str(raised.value)
     assert serves(tritons[1], exported.version)
 
@@ -126,7 +126,7 @@ def test_a_server_that_goes_while_others_load_is_no_error(
 ) -> None:
     stays = tritons[0].triton_grpc_url
     answers = [[closed, stays], [stays]]
-    assert load(URL, exported.version, timeout_s=5, resolve=lambda url: answers.pop(0)) == [stays]
+    assert load(URL, exported.version, resolve=lambda url: answers.pop(0)) == [stays]
 
 
 def test_a_host_without_an_address_is_an_error_that_says_what_is_written(exported: ExportedVersion) -> None:

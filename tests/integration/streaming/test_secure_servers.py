@@ -392,7 +392,7 @@ def get(port: int, path: str) -> str:
     from urllib.error import HTTPError
 
     try:
-        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=LIMIT_SECONDS) as response:
             return str(response.read().decode())
     except HTTPError as error:
         error.close()

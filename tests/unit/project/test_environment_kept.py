@@ -4,14 +4,12 @@ import re
 import subprocess
 import sys
 
-import pytest
-
 from tests.support.project import PROJECT
+from tests.support.waiting import LIMIT_SECONDS
 
 PACKAGES = ("nextclick", "runtime", "feature_repo", "streaming", "training", "serving")
 CHANGING = re.compile(r"^ *(?:import|from) (?:feast|nvtabular|merlin)\b", re.MULTILINE)
 """Imports of libraries that change it."""
-TEST_SECONDS = 240
 
 SEEN_IN_A_FRESH_PROCESS = """
 import importlib, os, sys
@@ -49,7 +47,7 @@ look("open_feature_store")
 
 def chosen_after(script: str, *arguments: str) -> str:
     command = [sys.executable, "-W", "ignore", "-c", SEEN_IN_A_FRESH_PROCESS + script + CHOSEN, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TEST_SECONDS, check=False, cwd=PROJECT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=PROJECT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()[-1]
 
@@ -61,19 +59,16 @@ def modules_of(package: str) -> list[str]:
     return [name for name in names if name != "nextclick.stack.onnxruntime_backend.model"]
 
 
-@pytest.mark.timeout(TEST_SECONDS + 60)
 def test_no_module_of_ours_changes_it() -> None:
     modules = [name for package in PACKAGES for name in modules_of(package)]
     assert len(modules) > 200
     assert chosen_after(EVERY_MODULE, *modules) == "upb MutexValue"
 
 
-@pytest.mark.timeout(TEST_SECONDS + 60)
 def test_nvtabular_does_not_change_it() -> None:
     assert chosen_after(NVTABULAR) == "upb MutexValue"
 
 
-@pytest.mark.timeout(TEST_SECONDS + 60)
 def test_feast_does_not_change_it(tmp_path: object) -> None:
     assert chosen_after(FEAST, str(tmp_path)) == "upb MutexValue"
 

@@ -21,7 +21,7 @@ VALUES = [0.0, 0.0005, 0.001, 0.0011, 0.02, 0.02, 0.5, 7.0, 60.0, 1e6]
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as response:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as response:
             return response.status, response.read().decode()
     except HTTPError as error:
         with error:
