@@ -80,13 +80,13 @@ def apply(settings: SharedSettings, store: "FeatureStore | None" = None) -> bool
                 f"{error.name} is not installed here: REGISTRY_URL names a database that needs it"
             ) from error
         except SQLAlchemyError as error:
+            kind = type(error).__name__  # its text may repeat the URL with the password in it
             if attempt == _APPLY_ATTEMPTS:
-                # Its text may repeat the URL with the password in it: the kind of error has to do.
                 raise RegistryError(
-                    f"the registry at REGISTRY_URL cannot be used ({type(error).__name__}): "
+                    f"the registry at REGISTRY_URL cannot be used ({kind}): "
                     "is its database up, and does it let this user in?"
                 ) from error
-            log.debug("registry busy, attempt %d", attempt, exc_info=True)
+            log.debug("registry busy, attempt %d: %s", attempt, kind)
             time.sleep(0.3 * attempt)
     raise AssertionError("unreachable")
 

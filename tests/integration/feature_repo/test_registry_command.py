@@ -26,7 +26,8 @@ def test_a_new_registry_is_filled_and_a_filled_one_is_left_alone(tmp_path: Path)
 
 def test_a_registry_out_of_reach_is_one_line_without_the_password(tmp_path: Path) -> None:
     absent = tmp_path / "absent" / "r.db"
-    result = run(NEXTCLICK_HOME=str(tmp_path), REGISTRY_URL=f"sqlite:///{absent}?password=hunter2")
+    url = f"sqlite:///{absent}?password=hunter2"
+    result = run(NEXTCLICK_HOME=str(tmp_path), REGISTRY_URL=url, LOG_LEVEL="DEBUG")
     assert result.returncode == 1
     assert "REGISTRY_URL cannot be used" in result.stderr.splitlines()[-1]
     assert "hunter2" not in result.stderr
