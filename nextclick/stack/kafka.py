@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import uuid
+from contextlib import closing
 
 from nextclick.stack.errors import NotReadyError, StackError
 from nextclick.stack.home import link_to, log_path
@@ -97,23 +98,20 @@ class Kafka:
         """Asks for the description of the cluster, which a broker only gives when it serves clients."""
         _check_port(address)
         from kafka import KafkaAdminClient
-        from kafka.errors import KafkaError
 
-        from streaming.kafka.connection import kafka_options, unavailable
+        from streaming.errors import KafkaFailedError
+        from streaming.kafka.failures import kafka_errors, open_client
         from streaming.kafka_settings import KafkaSettings
 
         settings = KafkaSettings(kafka_bootstrap_servers=address)
         try:
-            admin = KafkaAdminClient(**kafka_options(settings), request_timeout_ms=5000, bootstrap_timeout_ms=5000)
-        except (KafkaError, ValueError, OSError) as error:
-            raise NotReadyError(str(unavailable(settings))) from error
-        try:
-            if not admin.describe_cluster()["brokers"]:
-                raise NotReadyError(f"Kafka at {address} has no broker yet")
-        except KafkaError as error:
-            raise NotReadyError(f"Kafka does not describe its cluster at {address}: {error!r}") from error
-        finally:
-            admin.close()
+            admin = open_client(settings, KafkaAdminClient, request_timeout_ms=5000, bootstrap_timeout_ms=5000)
+            with closing(admin), kafka_errors(settings):
+                brokers = admin.describe_cluster()["brokers"]
+        except KafkaFailedError as error:
+            raise NotReadyError(str(error)) from error
+        if not brokers:
+            raise NotReadyError(f"Kafka at {address} has no broker yet")
 
     def settle(self, address: str, report: Report) -> None:
         """Nothing more to do."""
