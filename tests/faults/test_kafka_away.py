@@ -23,6 +23,8 @@ from tests.support.waiting import LIMIT_SECONDS, wait_until
 
 AWAY_SECONDS = 40.0
 """More than the longest that a call of Kafka's client takes to give up."""
+SILENT_SECONDS = 14.0
+"""More than what counts as silence."""
 
 
 @pytest.fixture
@@ -104,6 +106,37 @@ def test_an_absence_is_one_line_of_each_stage_when_it_begins_and_one_when_it_end
         for began, ended in since():
             assert f"Kafka does not answer at {broker.address}" in began
             assert f"Kafka at {broker.address} answers again, after " in ended
+
+
+def test_a_broker_that_hangs_is_away_as_well(
+    settings: StreamingSettings, broker: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its machine takes connections and requests, so nothing breaks; and while we are busy, answers wait to be read."""
+    ensure_topics(settings)
+    frozen = psutil.Process(broker.pid)
+
+    def lines() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == "streaming.kafka.outage"]
+
+    with closing(PatientConsumer(settings, settings.consumer_group, [settings.events_topic])) as member:
+        wait_until("partitions", lambda: bool(member.poll() or member.kafka.assignment()))
+        member.poll()
+        time.sleep(SILENT_SECONDS)  # as long as the store hangs, for one
+        assert lines() == []
+        member.poll()
+        frozen.suspend()
+        try:
+            wait_until("the line that it begins", lambda: not member.poll() and bool(lines()))
+            asked_again = time.monotonic() + AWAY_SECONDS
+            while time.monotonic() < asked_again:  # until it has given connections up
+                member.poll()
+            assert len(lines()) == 1
+        finally:
+            frozen.resume()
+        wait_until("the line that it ends", lambda: not member.poll() and len(lines()) > 1)
+    began, ended = lines()
+    assert began.startswith(f"Kafka at {broker.address} is connected, but has answered nothing")
+    assert f"Kafka at {broker.address} answers again, after " in ended
 
 
 def troubles(process: Process) -> list[str]:
