@@ -12,6 +12,9 @@ from runtime.errors import NextclickError
 if TYPE_CHECKING:
     from serving.proto.recommender_pb2 import RecommendRequest, RecommendResponse
 
+_MAX_INT32 = 2**31 - 1
+"""The most that a request can carry; what is too much besides, the gateway says."""
+
 
 def run(
     session_id: str = typer.Option(..., "--session-id", "-s", help="The visit to recommend for."),
@@ -19,14 +22,14 @@ def run(
     event: list[str] = typer.Option(
         [], "--event", "-e", metavar="[TYPE:]ITEM", help="Something just done; repeatable, oldest first."
     ),
-    page_size: int = typer.Option(10, "--page-size", "-n", help="Items wanted."),
+    page_size: int = typer.Option(10, "--page-size", "-n", min=0, max=_MAX_INT32, help="Items wanted."),
     include_seen: bool = typer.Option(False, help="Also answer items that the session has had."),
     gateway: str = typer.Option("", envvar="GATEWAY_ADDRESS", help="host:port. [default: the running stack's]"),
     tls: bool = typer.Option(False, help="Call over TLS, trusting whom the system trusts."),
     ca_file: Path | None = typer.Option(
         None, envvar="GATEWAY_CA_FILE", exists=True, dir_okay=False, help="Call over TLS, trusting this file (PEM)."
     ),
-    timeout: float = typer.Option(5.0, help="Deadline of the call in seconds."),
+    timeout: float = typer.Option(5.0, min=0, help="Deadline of the call in seconds."),
     json_file: JsonOption = None,
 ) -> None:
     """Call `Recommend` and print the ordered items.

@@ -14,7 +14,8 @@ from feature_repo.fields import check_id
 from feature_repo.schema import Item
 from streaming.errors import EventError
 
-MAX_ITEM_BYTES = 64 * 1024
+MAX_ITEM_BYTES = 128 * 1024
+"""More than any item has that keeps the rules of its fields: a file's checked rows must all be taken here."""
 
 
 class ItemParser:

@@ -230,6 +230,10 @@ class PatientConsumer:
             found = self._gaps.find_places(error)
             self._seek({partition: begins for partition, (_, begins) in found.items()})
             self._next |= {partition: at for partition, (at, _) in found.items()}
+            # The group has a place from here on, or what is deleted before the first message comes would be no gap.
+            # Behind the topic's begin it gets one with the first message: the store is not to be held against it.
+            if first := {partition: begins for partition, (_, begins) in found.items() if begins == 0}:
+                commit(self.kafka, first)
 
     def _tell(self, behind: dict[TopicPartition, int]) -> None:
         """Of what the group had done already, which is not so where it begins or finds nothing between two messages."""

@@ -91,6 +91,11 @@ class Progress:
             found = admin.committed(group, self._partitions)
         return [found.get(each, 0) for each in self._partitions]
 
+    def has_place(self, group: str) -> bool:
+        """Whether a group has committed an offset of each partition, be it the first."""
+        found = _ask(self._settings, lambda admin: admin.list_group_offsets(group)[group])
+        return all(each in found and found[each].offset >= 0 for each in self._partitions)
+
     def ends(self) -> list[int]:
         """Offsets after the last message."""
         with closing(KafkaConsumer(bootstrap_servers=self._settings.kafka_bootstrap_servers)) as kafka:

@@ -134,6 +134,27 @@ def test_a_partition_that_was_emptied_is_named_before_anything_comes(
             assert gaps(process) == [(10, 14, 5)]
 
 
+@pytest.mark.parametrize("part", ["consumer", "archive"])
+def test_what_was_deleted_before_a_partition_had_its_first_message_read_is_named(
+    settings: StreamingSettings, tmp_path: Path, part: str
+) -> None:
+    """The group was there before the messages, so they were its to read."""
+    messages = stream_of_one_partition(20)
+    topic_id = ensure_topics(settings)[settings.events_topic]
+    group = settings.consumer_group if part == "consumer" else settings.archive_group
+    process = stage(part, settings, tmp_path / f"{part}.log")
+    with closing(Feeder(settings, messages)) as feeder, closing(Progress(settings, topic_id)) as progress:
+        with process:
+            wait_until("a place in the empty partition", lambda: progress.has_place(group), [process])
+            process.kill()
+        feeder.feed_all(15)
+        delete_before(settings, settings.events_topic, 15)
+        feeder.feed_all(20)
+        with process:
+            wait_until("the rest", lambda: progress.committed(group) == [20], [process])
+            assert gaps(process) == [(0, 14, 15)]
+
+
 def test_a_catalogue_that_was_deleted_in_part_is_named(settings: StreamingSettings, tmp_path: Path) -> None:
     """Where the topic of items is not only compacted, as whoever made it by hand may have set it."""
     settings = settings.model_copy(update={"items_topic": f"{settings.items_topic}-deletes"})

@@ -94,6 +94,11 @@ def test_wrong_usage_is_one_line(end: End, verb: tuple[str, ...], tmp_path: Path
     assert not (tmp_path / "home").exists(), "something was made before the arguments were read"
 
 
+def test_a_number_that_no_request_can_carry_is_one_line(end: End) -> None:
+    for option, value in (("--page-size", str(2**31)), ("--page-size", "-1"), ("--timeout", "-1")):
+        assert_one_line(end("recommend", "--session-id", "s", option, value), 2, option)
+
+
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_a_home_that_is_a_file_is_one_line(
     end: End, verb: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import ConsumerRecord
 
+from feature_repo.catalogue.rules import MAX_TAGS, MAX_TITLE_LENGTH
 from feature_repo.errors import Reason
 from feature_repo.fields import is_readable
 from feature_repo.schema import MAX_ID_LENGTH, Item
@@ -57,6 +58,14 @@ def test_unknown_fields_are_kept_out_and_counted() -> None:
     _, item = parser.parse_record(record(as_json(item_id="i1", title="T", colour="red", size=7)))
     assert item == Item("i1", title="T")
     assert parser.unknown_fields == 2
+
+
+def test_the_largest_item_that_keeps_the_rules_is_taken() -> None:
+    """`items load` has checked these rules, and no others, before it sends."""
+    longest = "\U0001f600" * MAX_ID_LENGTH
+    largest = Item(longest, "\x01" * MAX_TITLE_LENGTH, longest, longest, 0.1, True, (longest,) * MAX_TAGS)
+    _, item = ItemParser().parse_record(record(item_to_json(largest), longest.encode()))
+    assert item == largest
 
 
 @pytest.mark.parametrize(
