@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from nextclick.stack.addresses import Addresses
-from tests.support.project import PROJECT
+from tests.support.project import PROJECT, SET_BY_LIBRARIES
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,7 +22,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("NEXTCLICK_TOOLS", tools)
         patch.setenv("NEXTCLICK_HOME", str(home))
         patch.setenv("MODEL_REPOSITORY", str(home / "model_repository"))
-        for name in ("ARCHIVE_PATH", "RUNS_PATH", "ITEMS_PATH", "REGISTRY_URL"):
+        for name in ("ARCHIVE_PATH", "RUNS_PATH", "ITEMS_PATH", "REGISTRY_URL", *SET_BY_LIBRARIES):
             patch.delenv(name, raising=False)
         yield
 

@@ -45,6 +45,8 @@ class GapFinder:
         self.on_gap: Callable[[Gap], None] = lambda _: None
         self.read_up_to: dict[TopicPartition, int] = {}
         """Where partitions stood when the store turned out to be behind: nothing before it is a gap."""
+        self._told_up_to: dict[TopicPartition, int] = {}
+        """End of the gaps that were told: a partition that comes again before its first commit has no new one."""
 
     def find_places(self, error: KafkaError) -> dict[TopicPartition, tuple[int, int]]:
         """Of each partition that an error of PLACELESS names, where it was to go on, and where it does.
@@ -65,9 +67,11 @@ class GapFinder:
                 "%s is past the end, as if the topic was made anew: reading it from its beginning",
                 describe({partition: at}),
             )
+            self._told_up_to.pop(partition, None)
             return begin, begin
-        first = max(at, self.read_up_to.get(partition, 0))
+        first = max(at, self.read_up_to.get(partition, 0), self._told_up_to.get(partition, 0))
         if first < begin:
+            self._told_up_to[partition] = begin
             gap = Gap(partition, first, begin)
             self._tell(gap)
             self.on_gap(gap)

@@ -52,18 +52,17 @@ def test_kafka_takes_the_settings_that_the_image_makes_of_the_environment(tmp_pa
     folders.append(f"--default-configs-dir={tmp_path / 'defaults'}")
     setup = Process(
         [*java, "kafka.docker.KafkaDockerWrapper", "setup", *folders],
-        tmp_path,
-        {**os.environ, **variables},
         tmp_path / "setup.log",
+        {**os.environ, **variables},
+        tmp_path,
     )
     with setup:
         wait_until("the configuration", lambda: not setup.is_running)
     assert (tmp_path / "final" / "server.properties").exists(), setup.log_text()
     broker = Process(
         [*java, "kafka.Kafka", str(tmp_path / "final" / "server.properties")],
-        tmp_path,
-        {**os.environ},
         tmp_path / "kafka.log",
+        cwd=tmp_path,
     )
     with broker:
         for name in ("kafka", "local"):
@@ -79,7 +78,7 @@ def test_redis_takes_its_arguments(tmp_path: Path) -> None:
     assert arguments[arguments.index("--dir") + 1] == "/data"
     here = [str(tmp_path) if word == "/data" else word for word in arguments]
     own = ["--port", str(port), "--bind", HOST]
-    server = Process([_executable(), *here, *own], tmp_path, os.environ, tmp_path / "redis.log")
+    server = Process([_executable(), *here, *own], tmp_path / "redis.log", cwd=tmp_path)
     with server:
         wait_until("Redis", lambda: accepts(port), [server])
         with closing(redis.Redis(host=HOST, port=port)) as client:
@@ -99,7 +98,7 @@ def test_triton_takes_its_arguments_and_passes_its_probes_before_there_is_a_mode
     arguments += [f"--{name}-address={HOST}" for name in ports]
     files = install_triton(StackSettings().nextclick_tools, lambda _: None)
     server = Process(
-        [str(files.executable), *arguments], tmp_path, files.process_environment(), tmp_path / "triton.log"
+        [str(files.executable), *arguments], tmp_path / "triton.log", files.process_environment(), tmp_path
     )
     with server:
         for name in ("startupProbe", "readinessProbe", "livenessProbe"):

@@ -1,10 +1,11 @@
 """No import changes the environment of a process, which its children inherit, nor what was chosen by it."""
 
+import os
 import re
 import subprocess
 import sys
 
-from tests.support.project import PROJECT
+from tests.support.project import PROJECT, SET_BY_LIBRARIES
 from tests.support.waiting import LIMIT_SECONDS
 
 PACKAGES = ("nextclick", "runtime", "feature_repo", "streaming", "training", "serving")
@@ -46,8 +47,11 @@ look("open_feature_store")
 
 
 def chosen_after(script: str, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in SET_BY_LIBRARIES}
     command = [sys.executable, "-W", "ignore", "-c", SEEN_IN_A_FRESH_PROCESS + script + CHOSEN, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=PROJECT)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=LIMIT_SECONDS, check=False, cwd=PROJECT, env=environment
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()[-1]
 
