@@ -93,8 +93,8 @@ class Progress:
 
     def has_place(self, group: str) -> bool:
         """Whether a group has committed an offset of each partition, be it the first."""
-        found = _ask(self._settings, lambda admin: admin.list_group_offsets(group)[group])
-        return all(each in found and found[each].offset >= 0 for each in self._partitions)
+        with open_admin(self._settings) as admin:
+            return len(admin.committed(group, self._partitions)) == len(self._partitions)
 
     def ends(self) -> list[int]:
         """Offsets after the last message."""
